@@ -1,0 +1,1 @@
+# The vocabulary becomes a C array.

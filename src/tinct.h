@@ -1,0 +1,182 @@
+/* tinct: Stable Diffusion with style LoRAs. The only header an application includes.
+ *
+ *     #include <stdio.h>
+ *     #include <tinct.h>
+ *
+ *     int main(int argc, char **argv)
+ *     {
+ *         struct tinct_err err;
+ *         struct tinct_image picture;
+ *         struct tinct *t = tinct_open(&(struct tinct_options) { .model = argc > 1 ? argv[1] : NULL }, &err);
+ *         bool ok = t && tinct_txt2img(t, &(struct tinct_txt2img) { .prompt = "a castle at dusk" }, &picture, &err) &&
+ *                   tinct_image_save(&picture, "castle.png", false, &err);
+ *
+ *         if (!ok) fprintf(stderr, "%s\n", err.text);
+ *         if (t) tinct_image_free(&picture);
+ *         tinct_close(t);
+ *         return ok ? 0 : 1;
+ *     }
+ *
+ * tinct does not: load pickles, fetch anything from a network, print, exit,
+ * install signal handlers, or keep state outside the handle. A context is used
+ * by one thread at a time; two contexts are independent. Parameter structs need
+ * live only for the call. A field that is zero means its default.
+ *
+ * Every function that can fail takes a struct tinct_err last (or NULL) and
+ * returns false or NULL. */
+#ifndef TINCT_H
+#define TINCT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TINCT_VERSION "0.1.0"
+
+#if defined(__GNUC__)
+#define TINCT_API __attribute__((visibility("default")))
+#else
+#define TINCT_API
+#endif
+
+/* ---- errors ------------------------------------------------------------ */
+
+enum tinct_code {
+    TINCT_OK = 0,
+    TINCT_ERR_INTERNAL,  /* a mistake of ours */
+    TINCT_ERR_ARG,       /* a parameter is out of range or unknown */
+    TINCT_ERR_FORMAT,    /* an input file is not what it should be */
+    TINCT_ERR_IO,        /* an input file cannot be read */
+    TINCT_ERR_OUTPUT,    /* the result cannot be written */
+    TINCT_ERR_MEMORY,    /* host or device memory */
+    TINCT_ERR_DEVICE,    /* no such device, its driver failed or was lost */
+    TINCT_ERR_NAN,       /* the model gave NaN or Inf */
+    TINCT_ERR_CANCELLED, /* on_step returned false */
+};
+
+struct tinct_err {
+    enum tinct_code code;
+    char text[1024];  /* "<file>: <what is wrong> (<where>)", one line, UTF-8 */
+    char advice[512]; /* at most one line, or "" */
+};
+
+/* ---- a context: a device and a model ----------------------------------- */
+
+enum tinct_precision {
+    TINCT_PRECISION_DEFAULT, /* fast on GPUs, fp32 on the processor and on software drivers */
+    TINCT_PRECISION_FP32,    /* activations fp32 */
+    TINCT_PRECISION_FAST,    /* activations fp16 on GPUs; bf16 products on the processor */
+};
+
+enum tinct_log_level { TINCT_LOG_ERROR, TINCT_LOG_WARN, TINCT_LOG_INFO, TINCT_LOG_DEBUG };
+
+struct tinct_options {
+    const char *model;      /* a .safetensors checkpoint; required */
+    const char *vae;        /* a .safetensors with a VAE to use instead; may be NULL */
+    const char *device;     /* "cpu", "vulkan", an index or part of a name as tinct_devices() lists
+                               them; NULL: the best GPU, else "cpu" */
+    enum tinct_precision precision;
+    int threads;            /* for the processor; 0: the number of physical cores */
+    const char *cache_dir;  /* pipeline cache; NULL: none is kept */
+    void (*log)(void *user, enum tinct_log_level level, const char *line);   /* may be NULL */
+    void *log_user;
+};
+
+struct tinct;
+
+/* Open a device and load a model. NULL on failure. Close with tinct_close. */
+TINCT_API struct tinct *tinct_open(const struct tinct_options *options, struct tinct_err *err);
+
+/* Frees everything; NULL is fine. Pictures live on. */
+TINCT_API void tinct_close(struct tinct *t);
+
+/* What was opened; strings live as long as t. */
+struct tinct_about {
+    const char *device;       /* "cpu: AMD EPYC ... (avx512, 2 threads)" */
+    const char *model;        /* path */
+    const char *model_kind;   /* "SD1.x" */
+    int width, height;        /* pixels: the model's own size */
+    uint64_t weights_bytes;   /* on the device */
+    double load_ms;
+};
+TINCT_API struct tinct_about tinct_about(const struct tinct *t);
+
+/* ---- painting ---------------------------------------------------------- */
+
+enum tinct_rng { TINCT_RNG_GPU, TINCT_RNG_CPU };          /* Philox as CUDA; mt19937 as torch's CPU */
+enum tinct_emphasis { TINCT_EMPHASIS_ORIGINAL, TINCT_EMPHASIS_NO_NORM, TINCT_EMPHASIS_IGNORE, TINCT_EMPHASIS_NONE };
+
+struct tinct_progress {
+    int image, images;      /* 0-based, count */
+    int step, steps;        /* finished sampler steps, count */
+    double step_ms;         /* the last step's time */
+    const float *latent;    /* [h, w, 4] the current denoised estimate; valid during the call */
+    int latent_width, latent_height;
+};
+
+struct tinct_txt2img {
+    const char *prompt;     /* UTF-8, required; A1111 grammar */
+    const char *negative;   /* UTF-8; NULL means "" */
+    int width, height;      /* pixels, multiples of 8, 64..4096; 0: the model's own */
+    int steps;              /* 1..1000; 0 means 20 */
+    float guidance;         /* classifier-free scale; 0 means 7; 1 turns it off */
+    int64_t seed;           /* the same seed, settings and device give the same picture; negative: random */
+    const char *sampler;    /* any name tinct_samplers() knows; NULL: "DPM++ 2M" */
+    const char *scheduler;  /* any name tinct_schedulers() knows; NULL: the sampler's own */
+    int clip_skip;          /* 1: the last layer; 0 means 1 */
+    const float *eta;       /* NULL: the sampler's own */
+    enum tinct_rng rng;
+    enum tinct_emphasis emphasis;
+    uint32_t ensd;          /* eta noise seed delta */
+    int64_t subseed;        /* variation seed */
+    float subseed_strength; /* 0..1; 0 turns variation off */
+    const float *sigmas;    /* steps + 1 noise levels to use instead of a schedule; may be NULL */
+    const float *noise;     /* [4, h, w] start noise to use instead of the seed's, as A1111 orders it; may be NULL */
+    bool (*on_step)(void *user, const struct tinct_progress *progress);   /* false cancels; may be NULL */
+    void *user;
+};
+
+struct tinct_image {
+    int width, height;
+    unsigned char *rgb;     /* [height, width, 3] */
+    char *infotext;         /* the recipe as A1111 writes it, UTF-8; may be NULL */
+    int64_t seed;           /* the one that was used */
+};
+
+/* Draw one picture. Blocks; on_step is called on this thread between steps. On
+ * success *out is filled; free it with tinct_image_free. On failure *out is zeroed. */
+TINCT_API bool tinct_txt2img(struct tinct *t, const struct tinct_txt2img *p, struct tinct_image *out,
+                             struct tinct_err *err);
+
+/* Write a PNG with its recipe: to a temporary name, synced, then renamed. An
+ * existing file is refused unless overwrite. */
+TINCT_API bool tinct_image_save(const struct tinct_image *image, const char *path, bool overwrite,
+                                struct tinct_err *err);
+
+TINCT_API void tinct_image_free(struct tinct_image *image);
+
+/* ---- telling ------------------------------------------------------------ */
+
+/* Each gives a text for a person, or JSON; free it with tinct_text_free. */
+TINCT_API char *tinct_describe_file(const char *path, bool json, struct tinct_err *err);     /* what a file is */
+TINCT_API char *tinct_describe_prompt(const char *prompt, int steps, bool json, struct tinct_err *err);
+TINCT_API char *tinct_describe_devices(bool json, struct tinct_err *err);
+TINCT_API char *tinct_describe_samplers(bool json, struct tinct_err *err);
+TINCT_API void tinct_text_free(char *text);
+
+/* Times the open model's stages and the device's own peak. */
+struct tinct_bench {
+    int width, height, steps; /* 0: 512x512, 3 */
+    bool kernels_only;        /* only the GEMM and convolution table; the model may be NULL */
+};
+TINCT_API char *tinct_benchmark(const struct tinct_options *options, const struct tinct_bench *bench, bool json,
+                                struct tinct_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
