@@ -1,0 +1,22 @@
+/* Parameters of attention on every device, read by C and GLSL.
+ *
+ *   y[i] = sum_j softmax_j(scale q[i] . k[j]) v[j]     per image and head, fp32, never storing the scores
+ *
+ * Head h of a row is its elements [h head_dim, (h + 1) head_dim). causal: only j <= i (then q_rows = k_rows).
+ *
+ * reads:  q [images q_rows, q_stride], k [images k_rows, k_stride], v [images k_rows, v_stride]
+ * writes: y [images q_rows, y_stride], laid out by rows
+ * rows = q_rows, batch = images * heads (index = image * heads + head). head_dim is a multiple of 4, 4..512.
+ * q, k, v may be column ranges of one buffer. Variants "f32", "f16" (all four). */
+#ifndef TINCT_SHADER_ATTENTION_H
+#define TINCT_SHADER_ATTENTION_H
+#include "types.h"
+
+struct attention_params {
+    uint images, heads, head_dim;
+    uint q_rows, k_rows;                                /* of one image */
+    uint q_stride, k_stride, v_stride, y_stride;        /* elements */
+    uint causal;
+    float scale;                                        /* 1 / sqrt(head_dim) */
+};
+#endif

@@ -1,0 +1,46 @@
+/* Parameters of gemm on every device: linear layers and convolutions alike, read by C and GLSL.
+ *
+ *   y[r, o] = act(scale * sum_k x(r, k) w[k, o] + bias[o] + per_image[image(r), o]) + residual[r, o]
+ *
+ * One row r is one output pixel or token. x(r, k) with k = tap * (c1 + c2) + c is channel c of x1 (c < c1) or of
+ * x2 (c - c1) at the input pixel that tap (ky, kx) of row r sees, and 0 outside the image or for k beyond the taps:
+ *
+ *   image = r / (out_h out_w), oy = r % (out_h out_w) / out_w, ox = r % out_w
+ *   iy = (oy stride + ky - pad_top), ix = (ox stride + kx - pad_left), tap = ky kernel_w + kx
+ *   inside: 0 <= iy < in_h upsample, 0 <= ix < in_w upsample; source pixel (iy / upsample, ix / upsample)
+ *
+ * w is packed [ceil(cols / 64)][k][64] f16, zero where there is no weight; k is a multiple of 32.
+ * ACT_GEGLU: of every 8 columns the first 4 are values and the last 4 their gates; y has cols / 2 channels:
+ *   y[r, 4 j + i] = value(8 j + i) * gelu(gate(8 j + 4 + i)), i in 0..3, bias laid out like the columns.
+ * Sums are fp32. All channel counts and strides are multiples of 4 elements, but cols itself may be odd (an image's
+ * 3 channels): y_stride is then cols rounded up to 4 and the columns beyond cols are written as 0.
+ *
+ * reads:  x1, x2 (c2 > 0), w, bias [cols] f32 (GEMM_BIAS), per_image [images, per_image_stride] f32 (GEMM_PER_IMAGE),
+ *         residual like y (GEMM_RESIDUAL; it may be y itself: a lane reads an element just before it writes it)
+ * writes: y, laid out by rows
+ * rows = output pixels, columns = cols. Variants: x and y alike "f32" or "f16". */
+#ifndef TINCT_SHADER_GEMM_H
+#define TINCT_SHADER_GEMM_H
+#include "types.h"
+
+#define GEMM_BIAS      1u
+#define GEMM_PER_IMAGE 2u
+#define GEMM_RESIDUAL  4u
+
+#define ACT_NONE       0u
+#define ACT_SILU       1u   /* x / (1 + exp(-x)) */
+#define ACT_GELU       2u   /* x (1 + erf(x / sqrt 2)) / 2 */
+#define ACT_QUICK_GELU 3u   /* x / (1 + exp(-1.702 x)) */
+#define ACT_GEGLU      4u   /* value * gelu(gate), see above */
+
+struct gemm_params {
+    uint rows, cols, k;                                 /* k: rows of a panel, a multiple of 32 */
+    uint c1, c2;                                        /* channels of x1 and x2 */
+    uint x1_stride, x2_stride, y_stride, residual_stride, per_image_stride;   /* elements */
+    uint kernel_h, kernel_w, stride, pad_top, pad_left;
+    uint upsample;                                      /* 1, or 2: nearest, before the convolution */
+    uint in_h, in_w, out_h, out_w;                      /* pixels of one image; linear: 1, rows, 1, rows */
+    uint flags, act;
+    float scale;
+};
+#endif

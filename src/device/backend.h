@@ -1,0 +1,69 @@
+/* What a device implements. Only the rooms below device/ include this. */
+#ifndef TINCT_DEVICE_BACKEND_H
+#define TINCT_DEVICE_BACKEND_H
+
+#include "device/device.h"
+
+struct backend {
+    void (*close)(struct device *device);
+    uint64_t (*memory_free)(struct device *device);
+    uint64_t (*validation_messages)(const struct device *device);
+    struct buffer *(*buffer_create)(struct device *device, uint64_t size, struct tinct_err *err);
+    void (*buffer_free)(struct buffer *buffer);
+    bool (*buffer_write)(struct buffer *b, uint64_t offset, const void *data, uint64_t size, struct tinct_err *err);
+    bool (*buffer_read)(struct buffer *b, uint64_t offset, void *data, uint64_t size, struct tinct_err *err);
+
+    /* Is there such a kernel? Asked while recording, so that a missing one is told at once. */
+    bool (*has_kernel)(struct device *device, const char *kernel, const char *variant);
+
+    /* Turn pass->calls into something that can be replayed, in pass->compiled. All spans are final. */
+    bool (*pass_compile)(struct pass *pass, struct tinct_err *err);
+    bool (*pass_run)(struct pass *pass, struct tinct_err *err);
+    void (*pass_free)(struct pass *pass);      /* frees pass->compiled, which is not NULL */
+};
+
+struct device {                  /* first member of each backend's own struct */
+    const struct backend *backend;
+    struct device_info info;
+    bool fast;                   /* precision fast */
+    bool stores_f16;             /* activations are f16 */
+    bool keep_times;
+    void (*log)(void *user, enum tinct_log_level level, const char *line);
+    void *log_user;
+};
+
+struct buffer {                  /* first member of each backend's own struct */
+    struct device *device;
+    uint64_t size;
+    void *map;                   /* host pointer or NULL */
+};
+
+struct call {                    /* one recorded dispatch; after pass_end d.params points at params below */
+    struct dispatch d;
+    unsigned char params[DISPATCH_PARAMS_BYTES];
+    const char *label;
+    double ms;                   /* of the last run, where times are kept; the backend writes it */
+};
+
+struct pass {
+    struct device *device;
+    struct call *calls;
+    uint32_t call_count, call_room;
+    struct buffer *scratch;      /* made by pass_end; until then spans hold scratch_stand_in */
+    struct buffer scratch_stand_in;
+    uint64_t scratch_top, scratch_peak;
+    const char *label;
+    struct tinct_err err;        /* the first failure; code TINCT_OK: none */
+    bool ended;
+    void *compiled;              /* the backend's */
+};
+
+void device_log(const struct device *device, enum tinct_log_level level, const char *fmt, ...) TINCT_PRINTF(3, 4);
+
+/* Each backend's doors. */
+struct device *cpu_device_open(const struct device_options *options, struct tinct_err *err);
+void cpu_device_describe(struct device_info *info);
+struct device *vulkan_device_open(const struct device_options *options, int index, struct tinct_err *err);
+int vulkan_device_list(struct device_info *infos, int room);   /* 0 without a loader or a driver */
+
+#endif

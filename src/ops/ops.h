@@ -1,0 +1,70 @@
+/* The menu of operations. Each records one or a few dispatches in a pass and returns nothing: a refusal is the
+ * pass's failure. Output first, as in memcpy. Activations are f32 or f16, the same in all operands of a call unless
+ * said otherwise; statistics and sums are fp32. Channel counts and strides are multiples of 4. */
+#ifndef TINCT_OPS_H
+#define TINCT_OPS_H
+
+#include "tensor/tensor.h"
+
+enum act { OP_ACT_NONE, OP_ACT_SILU, OP_ACT_GELU, OP_ACT_QUICK_GELU };
+
+/* What happens to a sum before it is stored: act(sum + bias + per_image) + residual. NULL stands for none of it. */
+struct epilogue {
+    struct tensor per_image;   /* [N, outputs] f32: added to every pixel of image n; may be a column range */
+    struct tensor residual;    /* shape and type of y; may be y */
+    enum act act;
+};
+
+/* Linear layer on every row:  y = act(x W^T + bias) + residual
+ *
+ *   y  [..., outputs], or [..., outputs / 2] where w is a GEGLU: value * gelu(gate), epilogue act none
+ *   x  [..., inputs]; may be a column range
+ *
+ * Refused: channels differ from the weight's, rows of y and x differ. Source: torch.nn.Linear; arXiv:2002.05202. */
+void op_linear(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct epilogue *e);
+
+struct conv {                  /* zero: stride 1, padding kernel / 2 on all sides */
+    uint32_t stride;           /* 0 counts as 1 */
+    bool pad_end_only;         /* zeros right and bottom only, as the VAE's encoder downsamples */
+    bool upsample;             /* nearest 2x before the convolution */
+    struct tensor x2;          /* channels that follow x's: a skip concatenation; may be none */
+};
+
+/* 2-D convolution, an implicit GEMM:  y = act(conv(x) + bias + per_image) + residual
+ *
+ *   y  [N, Ho, Wo, outputs]  Ho = H, 2 H (upsample) or (H + 1) / 2 (stride 2; H / 2 where pad_end_only)
+ *   x  [N, H, W, Cin], x2 [N, H, W, Cin2] or none; Cin + Cin2 = w->inputs
+ *
+ * y is neither x nor x2. outputs may be 3: y then has 4 channels, the last is 0.
+ * Refused: shapes that do not fit each other. Source: torch.nn.Conv2d (cross-correlation). */
+void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
+               const struct epilogue *e);
+
+/* Attention per image and head:  y = softmax(q k^T / sqrt(d)) v
+ *
+ *   y, q  [N, T, heads d]      d = 4..512, a multiple of 4
+ *   k, v  [N, S, heads d]      may be column ranges of one tensor; y is none of them
+ *   causal: token i sees tokens 0..i; T = S
+ *
+ * Refused: shapes that do not fit each other. Source: arXiv:1706.03762, arXiv:2205.14135. */
+void op_attention(struct pass *pass, struct tensor y, struct tensor q, struct tensor k, struct tensor v,
+                  uint32_t heads, bool causal);
+
+/* Group normalisation of every image, an affine map per channel, then act (none or SiLU).
+ *
+ *   y   [N, H, W, C + C2]   may be x where there is no x2
+ *   x   [N, H, W, C], x2 [N, H, W, C2] or none: groups are taken over both side by side
+ *
+ * mean and biased variance over the pixels and channels of a group, robust to a large mean.
+ * Refused: C + C2 not a multiple of groups; norm of another length. Source: arXiv:1803.08494, torch.nn.GroupNorm. */
+void op_group_norm(struct pass *pass, struct tensor y, struct tensor x, struct tensor x2, const struct norm *norm,
+                   uint32_t groups, float eps, enum act act);
+
+/* Layer normalisation of every row, then an affine map per channel.
+ *
+ *   y, x  [..., C]             y may be x; dense
+ *
+ * Refused: y and x differ in shape or type; gamma or beta not [C]. Source: arXiv:1607.06450, torch.nn.LayerNorm. */
+void op_layer_norm(struct pass *pass, struct tensor y, struct tensor x, const struct norm *norm, float eps);
+
+#endif
