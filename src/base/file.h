@@ -1,0 +1,42 @@
+/* Reading files: ranges of bytes at given places, from any thread.
+ *
+ * Files are read, never mapped: a file that is cut short while it is mapped
+ * raises SIGBUS in whoever touches it, and reading ranges into a small buffer
+ * that stays in the cache costs no more (tests/bench, tensor/pack.h).
+ *
+ * Every sentence begins with the file's path. Paths are UTF-8. */
+#ifndef TINCT_BASE_FILE_H
+#define TINCT_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct file;
+
+/* Open for reading. Refused with TINCT_ERR_IO: no such file, a folder, no
+ * permission, a pipe or device; with TINCT_ERR_FORMAT: an empty file. */
+struct file *file_open(const char *path, struct tinct_err *err);
+
+/* NULL is fine. */
+void file_close(struct file *file);
+
+uint64_t file_size(const struct file *file);      /* bytes, when it was opened */
+const char *file_path(const struct file *file);   /* as given; lives as long as file */
+
+/* Read exactly size bytes at offset into out. Safe from many threads at once.
+ * Refused with TINCT_ERR_IO: a read error, or an end of file before the last
+ * byte (the file was cut since it was opened, or the caller asks beyond it). */
+bool file_read(const struct file *file, void *out, uint64_t offset, size_t size, struct tinct_err *err);
+
+/* True while the path still names the file that was opened, and its size and
+ * time of change are what they were. Call after a run of reads whose bytes must
+ * belong together. Refused with TINCT_ERR_IO: "changed since it was opened". */
+bool file_unchanged(const struct file *file, struct tinct_err *err);
+
+/* Ask the system to have these bytes ready soon; only a hint. */
+void file_expect(const struct file *file, uint64_t offset, uint64_t size);
+
+#endif

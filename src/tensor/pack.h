@@ -1,0 +1,77 @@
+/* Weights out of files into the one layout that every GEMM and convolution
+ * reads, on both devices (spec/performance.md, section 6).
+ *
+ *   packed    [ceil(N/64)][Kp][64]  fp16
+ *   K         [tap][channel], tap = ky * kw + kx; a linear layer has one tap
+ *   Kp        K rounded up to a multiple of 32
+ *
+ * so output column n of weight row k lies at ((n / 64) * Kp + k) * 64 + n % 64.
+ * Columns beyond N and rows beyond K are zero. The input channels of a layer
+ * behind a concatenation need nothing special: they are one run per tap. */
+#ifndef TINCT_TENSOR_PACK_H
+#define TINCT_TENSOR_PACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tensor/stored.h"
+
+enum { PACK_COLUMNS = 64, PACK_K_MULTIPLE = 32, PACK_PARTS = 3 };
+
+/* How a packed weight or vector comes out of file tensors. Kept with the weight:
+ * a LoRA's delta takes the same way. */
+struct pack_recipe {
+    struct stored parts[PACK_PARTS]; /* concatenated along N, no gap between (q, k, v);
+                                        [N_i, C], [N_i, C, kh, kw] or, for vectors, [N_i];
+                                        the same C, kh, kw in all */
+    uint32_t part_count;             /* 1..PACK_PARTS */
+    bool geglu;                      /* one part, N = 2H, rows [0, H) values and [H, 2H) gates: in every 8 columns
+                                        8j..8j+7 the first 4 are values 4j..4j+3, the last 4 their gates; H % 4 == 0 */
+    uint32_t channels;               /* channels a tap takes in K, >= C, the rest zero rows (3 -> 4 where a picture
+                                        enters); 0: C */
+};
+
+struct pack_shape {
+    uint32_t n, k;               /* columns and rows that mean something: sum of N_i; taps * channels */
+    uint32_t n_padded, k_padded; /* multiples of 64 and of 32 */
+    uint32_t channels, taps;     /* k = taps * channels */
+    size_t bytes;                /* of the packed weight: n_padded * k_padded * 2 */
+};
+
+/* What the recipe gives. Refused with TINCT_ERR_FORMAT, naming the tensor: parts
+ * that differ in C, kh or kw, not 2 or 4 dimensions, an empty axis, N or K beyond
+ * 2^20, a dtype that convert.h does not take, a GEGLU whose N is no multiple of 8. */
+bool pack_shape(struct pack_shape *shape, const struct pack_recipe *recipe, struct tinct_err *err);
+
+enum pack_form {
+    PACK_WEIGHT,     /* fp16, the layout above: shape.bytes */
+    PACK_VECTOR_F32, /* biases, norms: parts [N_i] one after the other (geglu: interleaved as the
+                        columns are) as fp32, zero up to n_padded: 4 * n_padded bytes */
+    PACK_PLAIN_F16,  /* one part of any shape in the file's order as fp16 (embedding tables): 2 * count bytes */
+    PACK_PLAIN_F32,  /* the same as fp32: 4 * count bytes */
+};
+
+struct pack_job {
+    enum pack_form form;
+    struct pack_recipe recipe;
+    void *out; /* host memory (mapped device memory will do: it is written once, front to back in
+                  runs of 128 bytes, and never read), aligned to 64 bytes */
+};
+
+/* Bytes that job->out must hold. Refused as pack_shape; a vector must have 1 dimension. */
+bool pack_job_bytes(size_t *bytes, const struct pack_job *job, struct tinct_err *err);
+
+/* Run all jobs, spread over threads (0: thread_default_count()) in pieces of 64
+ * columns, in the order of their places in the file: hand over a whole model at
+ * once. Takes 64 rows of the widest weight as working memory per thread.
+ * Refused with TINCT_ERR_FORMAT, naming file and tensor: NaN or Inf; a finite value
+ * that fp16 cannot hold (65520 and up) where fp16 is written; with TINCT_ERR_IO:
+ * what file_read refuses. After a failure the out memories hold anything. */
+bool pack_run(const struct pack_job *jobs, uint32_t count, int threads, struct tinct_err *err);
+
+/* The inverse of PACK_WEIGHT, for tests and for showing weights: out [n][C][taps] in the file's
+ * order (parts one after the other, GEGLU undone), as fp32. */
+void pack_inverse(float *out, const uint16_t *packed, const struct pack_recipe *recipe);
+
+#endif
