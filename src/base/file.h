@@ -1,8 +1,8 @@
 /* Reading files: ranges of bytes at given places, from any thread.
  *
  * Files are read, never mapped: a file that is cut short while it is mapped
- * raises SIGBUS in whoever touches it, and reading ranges into a small buffer
- * that stays in the cache costs no more (tests/bench, tensor/pack.h).
+ * raises SIGBUS in whoever touches it, and reading ranges into a buffer that
+ * stays in the processor's cache costs no more.
  *
  * Every sentence begins with the file's path. Paths are UTF-8. */
 #ifndef TINCT_BASE_FILE_H
@@ -31,9 +31,9 @@ const char *file_path(const struct file *file);   /* as given; lives as long as 
  * byte (the file was cut since it was opened, or the caller asks beyond it). */
 bool file_read(const struct file *file, void *out, uint64_t offset, size_t size, struct tinct_err *err);
 
-/* True while the path still names the file that was opened, and its size and
- * time of change are what they were. Call after a run of reads whose bytes must
- * belong together. Refused with TINCT_ERR_IO: "changed since it was opened". */
+/* True while the opened file's size and time of change are what they were; call
+ * it after reads whose bytes must belong together. A new file renamed over the
+ * path is no change: the opened one stays as it was. Refused with TINCT_ERR_IO. */
 bool file_unchanged(const struct file *file, struct tinct_err *err);
 
 /* Ask the system to have these bytes ready soon; only a hint. */
