@@ -7,7 +7,8 @@
  *
  *   image = r / (out_h out_w), oy = r % (out_h out_w) / out_w, ox = r % out_w
  *   iy = (oy stride + ky - pad_top), ix = (ox stride + kx - pad_left), tap = ky kernel_w + kx
- *   inside: 0 <= iy < in_h upsample, 0 <= ix < in_w upsample; source pixel (iy / upsample, ix / upsample)
+ *   inside: 0 <= iy < seen_h, 0 <= ix < seen_w; source pixel (iy / upsample, ix / upsample)
+ *   seen_h = upsample == 2 ? out_h : in_h, likewise seen_w: out_h is 2 in_h, or 2 in_h - 1 with the last row cut off
  *
  * w is packed [ceil(cols / 64)][k][64] f16, zero where there is no weight; k is a multiple of 32.
  * ACT_GEGLU: of every 8 columns the first 4 are values and the last 4 their gates; y has cols / 2 channels:

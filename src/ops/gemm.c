@@ -107,6 +107,12 @@ static uint32_t round_up_4(uint32_t n)
     return (n + 3) / 4 * 4;
 }
 
+/* Pixels that the convolution sees along one axis: upsampled to an odd size, one is cut off. */
+static uint32_t seen(uint32_t in, uint32_t up, uint32_t out)
+{
+    return up == 2 && out == 2 * in - 1 ? out : in * up;
+}
+
 void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
                const struct epilogue *e)
 {
@@ -124,13 +130,15 @@ void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct
                                                  c->x2.shape[1] == x.shape[1] && c->x2.shape[2] == x.shape[2] &&
                                                  c->x2.dtype == x.dtype),
                      "conv2d: x and x2 differ in size or type") ||
+        !pass_expect(pass, up == 1 || (stride == 1 && w->kernel_h % 2 == 1),
+                     "conv2d: upsampling goes with stride 1 and an odd kernel") ||
         !pass_expect(pass, tensor_channels(x) + tensor_channels(c->x2) == w->inputs,
                      "conv2d: x has %u channels, the weight takes %u", tensor_channels(x) + tensor_channels(c->x2),
                      w->inputs))
         return;
 
-    uint32_t out_h = (x.shape[1] * up + pads - w->kernel_h) / stride + 1;
-    uint32_t out_w = (x.shape[2] * up + pads - w->kernel_w) / stride + 1;
+    uint32_t out_h = (seen(x.shape[1], up, y.shape[1]) + pads - w->kernel_h) / stride + 1;
+    uint32_t out_w = (seen(x.shape[2], up, y.shape[2]) + pads - w->kernel_w) / stride + 1;
     if (!pass_expect(pass, y.shape[1] == out_h && y.shape[2] == out_w && y.shape[3] == round_up_4(w->outputs),
                      "conv2d: y must be [%u, %u, %u, %u]", x.shape[0], out_h, out_w, round_up_4(w->outputs)) ||
         !pass_expect(pass, !w->geglu, "conv2d: a GEGLU weight") || !epilogue_fits(pass, "conv2d", y, w, e) ||

@@ -32,9 +32,10 @@ struct conv {                  /* zero: stride 1, padding kernel / 2 on all side
 
 /* 2-D convolution, an implicit GEMM:  y = act(conv(x) + bias + per_image) + residual
  *
- *   y  [N, Ho, Wo, outputs]  Ho = H, 2 H (upsample) or (H + 1) / 2 (stride 2; H / 2 where pad_end_only)
+ *   y  [N, Ho, Wo, outputs]  Ho = H, 2 H or 2 H - 1 (upsample) or (H + 1) / 2 (stride 2; H / 2 where pad_end_only)
  *   x  [N, H, W, Cin], x2 [N, H, W, Cin2] or none; Cin + Cin2 = w->inputs
  *
+ * Upsampled to an odd size, the last row or column is cut off before the convolution, as diffusers does it.
  * y is neither x nor x2. outputs may be 3: y then has 4 channels, the last is 0.
  * Refused: shapes that do not fit each other. Source: torch.nn.Conv2d (cross-correlation). */
 void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,

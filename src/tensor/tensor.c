@@ -79,10 +79,24 @@ struct tensor tensor_image(struct tensor t, uint32_t first, uint32_t count)
     return t;
 }
 
-enum dtype pass_dtype(const struct pass *pass)
+struct tensor tensor_shape(struct tensor like, uint32_t channels)
 {
-    const struct device *device = pass_device(pass);
-    return device && device_stores_f16(device) ? DTYPE_F16 : DTYPE_F32;
+    like.shape[like.dims - 1] = like.stride = channels;
+    like.buffer = NULL;
+    like.offset = 0;
+    return like;
+}
+
+struct tensor tensor_at(struct tensor place, struct tensor shape)
+{
+    shape.buffer = place.buffer;
+    shape.offset = place.offset;
+    return shape;
+}
+
+enum dtype device_dtype(const struct device *device)
+{
+    return device_stores_f16(device) ? DTYPE_F16 : DTYPE_F32;
 }
 
 static struct tensor take(struct pass *pass, enum dtype dtype, uint32_t dims, const uint32_t *shape)
@@ -93,19 +107,20 @@ static struct tensor take(struct pass *pass, enum dtype dtype, uint32_t dims, co
     return tensor_view(s.buffer, s.offset, dtype, dims, shape);
 }
 
-struct tensor scratch_tensor(struct pass *pass, uint32_t n, uint32_t h, uint32_t w, uint32_t c)
+struct tensor scratch_like(struct pass *pass, struct tensor like)
 {
-    return take(pass, pass_dtype(pass), 4, (uint32_t[]) { n, h, w, c });
+    return take(pass, like.dtype, like.dims, like.shape);
 }
 
-struct tensor scratch_rows(struct pass *pass, uint32_t n, uint32_t rows, uint32_t c)
+struct tensor scratch_channels(struct pass *pass, struct tensor like, uint32_t channels)
 {
-    return take(pass, pass_dtype(pass), 3, (uint32_t[]) { n, rows, c });
+    like.shape[like.dims - 1] = channels;
+    return take(pass, like.dtype, like.dims, like.shape);
 }
 
-struct tensor scratch_like(struct pass *pass, struct tensor t)
+struct tensor scratch_image(struct pass *pass, struct tensor like, uint32_t h, uint32_t w, uint32_t c)
 {
-    return take(pass, t.dtype, t.dims, t.shape);
+    return take(pass, like.dtype, 4, (uint32_t[]) { like.shape[0], h, w, c });
 }
 
 struct tensor scratch_f32(struct pass *pass, uint32_t rows, uint32_t c)

@@ -35,12 +35,15 @@ struct tensor tensor_columns(struct tensor t, uint32_t first, uint32_t count);  
 struct tensor tensor_reshape(struct tensor t, uint32_t dims, const uint32_t *shape);   /* same rows and channels */
 struct tensor tensor_image(struct tensor t, uint32_t first, uint32_t count);      /* entries of the outermost dimension */
 
-/* From a pass's scratch stack; f32 or f16 as the device stores activations. */
-struct tensor scratch_tensor(struct pass *pass, uint32_t n, uint32_t h, uint32_t w, uint32_t c);   /* [n, h, w, c] */
-struct tensor scratch_rows(struct pass *pass, uint32_t n, uint32_t rows, uint32_t c);              /* [n, rows, c] */
-struct tensor scratch_like(struct pass *pass, struct tensor t);
-struct tensor scratch_f32(struct pass *pass, uint32_t rows, uint32_t c);                           /* [rows, c] f32 */
-enum dtype pass_dtype(const struct pass *pass);                   /* DTYPE_F32 or DTYPE_F16 */
+struct tensor tensor_shape(struct tensor like, uint32_t channels);                /* a dense shape without memory */
+struct tensor tensor_at(struct tensor place, struct tensor shape);                /* that shape at place's memory */
+
+/* From a pass's scratch stack, dense, of the type of `like`. */
+struct tensor scratch_like(struct pass *pass, struct tensor like);
+struct tensor scratch_channels(struct pass *pass, struct tensor like, uint32_t channels);   /* other channels */
+struct tensor scratch_image(struct pass *pass, struct tensor like, uint32_t h, uint32_t w, uint32_t c);   /* [N, h, w, c] */
+struct tensor scratch_f32(struct pass *pass, uint32_t rows, uint32_t c);                    /* [rows, c] f32 */
+enum dtype device_dtype(const struct device *device);             /* of activations: DTYPE_F32 or DTYPE_F16 */
 
 /* A layer's packed weight, [ceil(outputs / 64)][k][64] f16 with k = taps * inputs rounded up to 32. */
 struct weight {

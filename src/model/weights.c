@@ -1,0 +1,308 @@
+#include "model/weights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tensor/pack.h"
+
+enum {
+    NAME_BYTES = 256,
+    MAX_ARENAS = 64,
+};
+static const uint64_t arena_bytes = 512ull << 20;      /* a new buffer is begun beyond this: drivers limit one */
+static const uint64_t staging_bytes = 64ull << 20;     /* packed on the host at a time where memory is not shared */
+
+struct wish {
+    struct pack_job job;
+    uint64_t bytes;
+    struct tensor *out;                                /* filled in: buffer and offset */
+    uint32_t arena;
+};
+
+struct weights {
+    struct device *device;
+    const struct checkpoint *checkpoint;
+    struct wish *wishes;
+    uint32_t count, room;
+    struct buffer *arenas[MAX_ARENAS];
+    uint64_t sizes[MAX_ARENAS];
+    uint32_t arena_count;
+    uint64_t bytes;
+    struct tinct_err err;
+};
+
+struct weights *weights_create(struct device *device, const struct checkpoint *checkpoint)
+{
+    struct weights *ws = calloc(1, sizeof *ws);
+
+    if (!ws) return NULL;
+    ws->device = device;
+    ws->checkpoint = checkpoint;
+    return ws;
+}
+
+void weights_free(struct weights *ws)
+{
+    if (!ws) return;
+    for (uint32_t i = 0; i < ws->arena_count; i++) buffer_free(ws->arenas[i]);
+    free(ws->wishes);
+    free(ws);
+}
+
+const struct checkpoint *weights_checkpoint(const struct weights *ws)
+{
+    return ws->checkpoint;
+}
+
+uint64_t weights_bytes(const struct weights *ws)
+{
+    return ws->bytes;
+}
+
+static bool failed(const struct weights *ws)
+{
+    return ws->err.code != TINCT_OK;
+}
+
+bool weights_expect(struct weights *ws, bool condition, const char *fmt, ...)
+{
+    if (!condition && !failed(ws)) {
+        va_list args;
+        va_start(args, fmt);
+        tinct_failv(&ws->err, TINCT_ERR_FORMAT, fmt, args);
+        va_end(args);
+        tinct_within(&ws->err, "%s", checkpoint_path(ws->checkpoint));
+    }
+    return condition;
+}
+
+void weights_refuse(struct weights *ws, const struct tinct_err *err)
+{
+    if (!failed(ws)) ws->err = *err;
+}
+
+bool weights_have(const struct weights *ws, uint32_t shape[4], const char *name, ...)
+{
+    char full[NAME_BYTES];
+    struct stored view;
+    va_list args;
+
+    va_start(args, name);
+    vsnprintf(full, sizeof full, name, args);
+    va_end(args);
+    if (!checkpoint_find(ws->checkpoint, full, &view)) return false;
+    for (uint32_t i = 0; i < 4; i++) shape[i] = i < view.dims ? view.shape[i] : 1;
+    return true;
+}
+
+/* Record a wish for job's tensor in device form `view` (shape only). */
+static void wish_for(struct weights *ws, const struct pack_job *job, struct tensor view, struct tensor *out)
+{
+    size_t bytes;
+
+    if (failed(ws) || !pack_job_bytes(&bytes, job, &ws->err)) return;
+    if (ws->count == ws->room) {
+        uint32_t room = ws->room ? ws->room * 2 : 1024;
+        struct wish *more = realloc(ws->wishes, room * sizeof *more);
+        if (!more) {
+            tinct_fail(&ws->err, TINCT_ERR_MEMORY, "no memory for a list of %u weights", room);
+            return;
+        }
+        ws->wishes = more;
+        ws->room = room;
+    }
+    *out = view;
+    ws->wishes[ws->count++] = (struct wish) { .job = *job, .bytes = bytes, .out = out };
+}
+
+static void wish_for_vector(struct weights *ws, struct pack_job *job, uint32_t count, struct tensor *out)
+{
+    job->form = PACK_VECTOR_F32;
+    wish_for(ws, job, tensor_view(NULL, 0, DTYPE_F32, 1, &count), out);
+}
+
+static void wish_for_weight(struct weights *ws, struct pack_job *job, struct weight *w)
+{
+    struct pack_shape s;
+
+    if (failed(ws) || !pack_shape(&s, &job->recipe, &ws->err)) return;
+    job->form = PACK_WEIGHT;
+    w->outputs = s.n;
+    w->inputs = s.channels;
+    w->geglu = job->recipe.geglu;
+    wish_for(ws, job, tensor_view(NULL, 0, DTYPE_F16, 3, (uint32_t[]) { s.n_padded / 64, s.k_padded, 64 }), &w->packed);
+}
+
+/* Find "<base>.<part>.<what>" for each part of a comma-separated list ("" is "<base>.<what>"). */
+static bool find_parts(struct weights *ws, struct pack_recipe *recipe, const char *base, const char *list,
+                       const char *what, uint32_t dims, const uint32_t *shape)
+{
+    char full[NAME_BYTES * 2];
+
+    recipe->part_count = 0;
+    for (const char *part = list;; part += strcspn(part, ",") + 1) {
+        int length = (int)strcspn(part, ",");
+        snprintf(full, sizeof full, "%s%s%.*s.%s", base, length ? "." : "", length, part, what);
+        if (failed(ws) || !checkpoint_tensor(ws->checkpoint, full, dims, shape, &recipe->parts[recipe->part_count],
+                                             &ws->err))
+            return false;
+        recipe->part_count++;
+        if (!part[length] || recipe->part_count == PACK_PARTS) return true;
+    }
+}
+
+static void want_parts(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t inputs, uint32_t kernel,
+                       unsigned flags, const char *list, const char *base)
+{
+    struct pack_job job = { .recipe.geglu = flags & WANT_GEGLU };
+
+    *w = (struct weight) { .kernel_h = kernel, .kernel_w = kernel };
+    if (inputs % 4 && kernel > 1) job.recipe.channels = (inputs + 3) / 4 * 4;
+    if (!find_parts(ws, &job.recipe, base, list, "weight", kernel > 1 ? 4 : 2,
+                    (uint32_t[]) { outputs, inputs, kernel, kernel }))
+        return;
+    wish_for_weight(ws, &job, w);
+    if (flags & WANT_NO_BIAS) return;
+    if (find_parts(ws, &job.recipe, base, list, "bias", 1, (uint32_t[]) { outputs }))
+        wish_for_vector(ws, &job, w->outputs, &w->bias);
+}
+
+#define NAME_FROM_ARGS(full)                    \
+    char full[NAME_BYTES];                      \
+    va_list args;                               \
+    va_start(args, name);                       \
+    vsnprintf(full, sizeof full, name, args);   \
+    va_end(args)
+
+void want_linear(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t inputs, unsigned flags,
+                 const char *name, ...)
+{
+    NAME_FROM_ARGS(full);
+    want_parts(ws, w, outputs, inputs, 1, flags, "", full);
+}
+
+void want_linears(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t inputs, unsigned flags,
+                  const char *list, const char *name, ...)
+{
+    NAME_FROM_ARGS(full);
+    want_parts(ws, w, outputs, inputs, 1, flags, list, full);
+}
+
+void want_conv(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t inputs, uint32_t kernel,
+               const char *name, ...)
+{
+    NAME_FROM_ARGS(full);
+    want_parts(ws, w, outputs, inputs, kernel, 0, "", full);
+}
+
+void want_norm(struct weights *ws, struct norm *norm, uint32_t channels, const char *name, ...)
+{
+    struct pack_job job = { 0 };
+
+    NAME_FROM_ARGS(full);
+    *norm = (struct norm) { 0 };
+    if (find_parts(ws, &job.recipe, full, "", "weight", 1, &channels))
+        wish_for_vector(ws, &job, channels, &norm->gamma);
+    if (find_parts(ws, &job.recipe, full, "", "bias", 1, &channels))
+        wish_for_vector(ws, &job, channels, &norm->beta);
+}
+
+/* Give every wish its arena and offset; sizes of the arenas follow. */
+static bool lay_out(struct weights *ws, struct tinct_err *err)
+{
+    for (uint32_t i = 0; i < ws->count; i++) {
+        struct wish *wish = &ws->wishes[i];
+        if (!ws->arena_count || ws->sizes[ws->arena_count - 1] + wish->bytes > arena_bytes) {
+            if (ws->arena_count == MAX_ARENAS) return tinct_fail(err, TINCT_ERR_MEMORY, "more than 32 GiB of weights");
+            ws->arena_count++;
+        }
+        wish->arena = ws->arena_count - 1;
+        wish->out->offset = ws->sizes[wish->arena];
+        ws->sizes[wish->arena] += (wish->bytes + SPAN_ALIGN - 1) / SPAN_ALIGN * SPAN_ALIGN;
+    }
+    for (uint32_t i = 0; i < ws->arena_count; i++) ws->bytes += ws->sizes[i];
+    return true;
+}
+
+static bool allocate(struct weights *ws, struct tinct_err *err)
+{
+    uint64_t have = device_memory_free(ws->device);
+    const double mib = 1024.0 * 1024.0;
+
+    if (ws->bytes > have)
+        return tinct_fail(err, TINCT_ERR_MEMORY, "%s: the weights want %.0f MiB, %.0f MiB are free: %.0f MiB missing",
+                          device_about(ws->device)->name, (double)ws->bytes / mib, (double)have / mib,
+                          (double)(ws->bytes - have) / mib);
+    for (uint32_t i = 0; i < ws->arena_count; i++)
+        if (!(ws->arenas[i] = buffer_create(ws->device, ws->sizes[i], err))) return false;
+    for (uint32_t i = 0; i < ws->count; i++) ws->wishes[i].out->buffer = ws->arenas[ws->wishes[i].arena];
+    return true;
+}
+
+static bool pack_in_place(struct weights *ws, struct pack_job *jobs, int threads, struct tinct_err *err)
+{
+    for (uint32_t i = 0; i < ws->count; i++) {
+        jobs[i] = ws->wishes[i].job;
+        jobs[i].out = (char *)buffer_map(ws->arenas[ws->wishes[i].arena]) + ws->wishes[i].out->offset;
+    }
+    return pack_run(jobs, ws->count, threads, err);
+}
+
+/* Wishes [first, end) fit the staging memory (or are one large wish): pack there, then upload. */
+static bool pack_and_upload(struct weights *ws, struct pack_job *jobs, uint32_t first, uint32_t end, char *staging,
+                            int threads, struct tinct_err *err)
+{
+    uint64_t at = 0;
+
+    for (uint32_t i = first; i < end; i++) {
+        jobs[i - first] = ws->wishes[i].job;
+        jobs[i - first].out = staging + at;
+        at += (ws->wishes[i].bytes + SPAN_ALIGN - 1) / SPAN_ALIGN * SPAN_ALIGN;
+    }
+    if (!pack_run(jobs, end - first, threads, err)) return false;
+    for (uint32_t i = first; i < end; i++) {
+        const struct wish *wish = &ws->wishes[i];
+        if (!buffer_write(ws->arenas[wish->arena], wish->out->offset, jobs[i - first].out, wish->bytes, err))
+            return false;
+    }
+    return true;
+}
+
+static bool pack_through_staging(struct weights *ws, struct pack_job *jobs, int threads, struct tinct_err *err)
+{
+    uint64_t room = staging_bytes;
+    bool ok = true;
+
+    for (uint32_t i = 0; i < ws->count; i++)
+        if (ws->wishes[i].bytes > room) room = ws->wishes[i].bytes;
+    char *staging = aligned_alloc(SPAN_ALIGN, (room / SPAN_ALIGN + 1) * SPAN_ALIGN);
+    if (!staging) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory to pack weights in");
+    for (uint32_t first = 0, end; ok && first < ws->count; first = end) {
+        uint64_t used = 0;
+        for (end = first; end < ws->count; end++) {
+            uint64_t bytes = (ws->wishes[end].bytes + SPAN_ALIGN - 1) / SPAN_ALIGN * SPAN_ALIGN;
+            if (end > first && used + bytes > room) break;
+            used += bytes;
+        }
+        ok = pack_and_upload(ws, jobs, first, end, staging, threads, err);
+    }
+    free(staging);
+    return ok;
+}
+
+bool weights_load(struct weights *ws, int threads, struct tinct_err *err)
+{
+    if (failed(ws)) {
+        if (err) *err = ws->err;
+        return false;
+    }
+    if (!lay_out(ws, err) || !allocate(ws, err)) return false;
+
+    struct pack_job *jobs = malloc((ws->count + 1) * sizeof *jobs);
+    if (!jobs) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a list of %u weights", ws->count);
+    bool shared = ws->count && buffer_map(ws->arenas[0]);
+    bool ok = shared ? pack_in_place(ws, jobs, threads, err) : pack_through_staging(ws, jobs, threads, err);
+    free(jobs);
+    return ok;
+}

@@ -1,0 +1,54 @@
+/* A model's weights: wishes are collected by name while the model is bound, then everything is allocated and packed
+ * at once. The first wish that the files cannot fulfil is remembered and told by weights_load, so that binding
+ * code reads as a list of names.
+ *
+ *     struct weights *ws = weights_create(device, checkpoint);
+ *     want_conv(ws, &b->conv1, cout, cin, 3, "%s.in_layers.2", at);
+ *     if (!weights_load(ws, threads, &err)) ...
+ *
+ * Names are canonical ones (tensor/checkpoint.h) without ".weight" and ".bias". */
+#ifndef TINCT_MODEL_WEIGHTS_H
+#define TINCT_MODEL_WEIGHTS_H
+
+#include "tensor/checkpoint.h"
+#include "tensor/tensor.h"
+
+struct weights;
+
+/* Both outlive it. NULL only without memory. */
+struct weights *weights_create(struct device *device, const struct checkpoint *checkpoint);
+const struct checkpoint *weights_checkpoint(const struct weights *ws);
+void weights_free(struct weights *ws);                             /* NULL is fine; tensors end here */
+
+enum { WANT_NO_BIAS = 1, WANT_GEGLU = 2 };
+
+/* Linear layer [outputs, inputs], also where the file has a 1x1 convolution. */
+void want_linear(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t inputs, unsigned flags,
+                 const char *name, ...) TINCT_PRINTF(6, 7);
+
+/* Up to three linear layers side by side, [outputs, inputs] each: a comma-separated list of what follows the name,
+ * as "to_q,to_k,to_v". */
+void want_linears(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t inputs, unsigned flags,
+                  const char *list, const char *name, ...) TINCT_PRINTF(7, 8);
+
+/* Square convolution [outputs, inputs, kernel, kernel]; inputs not a multiple of 4 are padded with zero channels. */
+void want_conv(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t inputs, uint32_t kernel,
+               const char *name, ...) TINCT_PRINTF(6, 7);
+
+void want_norm(struct weights *ws, struct norm *norm, uint32_t channels, const char *name, ...) TINCT_PRINTF(4, 5);
+
+/* Is there a tensor of this full name, and which shape has it? For finding out sizes. */
+bool weights_have(const struct weights *ws, uint32_t shape[4], const char *name, ...) TINCT_PRINTF(3, 4);
+
+/* A binder's own refusal, remembered as the first failure. Gives the condition back. */
+bool weights_expect(struct weights *ws, bool condition, const char *fmt, ...) TINCT_PRINTF(3, 4);
+
+/* Another's refusal, remembered likewise. */
+void weights_refuse(struct weights *ws, const struct tinct_err *err);
+
+/* Allocate, pack, upload; fills every wished-for weight. Refused: the first unfulfilled wish; device memory (how many
+ * MiB are missing); NaN, Inf or values beyond fp16 in the file. */
+bool weights_load(struct weights *ws, int threads, struct tinct_err *err);
+uint64_t weights_bytes(const struct weights *ws);                 /* on the device */
+
+#endif
