@@ -55,8 +55,8 @@ enum pack_form {
 struct pack_job {
     enum pack_form form;
     struct pack_recipe recipe;
-    void *out; /* host memory (mapped device memory will do: it is written once, front to back in
-                  runs of 128 bytes, and never read), aligned to 64 bytes */
+    void *out; /* host memory (mapped device memory will do: it is written once, in runs of 8 bytes
+                  that fill 512 in a row, and never read), aligned to 64 bytes */
 };
 
 /* Bytes that job->out must hold. Refused as pack_shape; a vector must have 1 dimension. */
@@ -67,7 +67,8 @@ bool pack_job_bytes(size_t *bytes, const struct pack_job *job, struct tinct_err 
  * once. Takes 64 rows of the widest weight as working memory per thread.
  * Refused with TINCT_ERR_FORMAT, naming file and tensor: NaN or Inf; a finite value
  * that fp16 cannot hold (65520 and up) where fp16 is written; with TINCT_ERR_IO:
- * what file_read refuses. After a failure the out memories hold anything. */
+ * what file_read refuses, or a file that changed meanwhile. After a failure the
+ * out memories hold anything. */
 bool pack_run(const struct pack_job *jobs, uint32_t count, int threads, struct tinct_err *err);
 
 /* The inverse of PACK_WEIGHT, for tests and for showing weights: out [n][C][taps] in the file's

@@ -27,6 +27,9 @@ uint64_t stored_count(const struct stored *s);
  * [3C, C]. They must be there. */
 struct stored stored_rows(struct stored s, uint32_t first, uint32_t rows);
 
+/* Fails with TINCT_ERR_FORMAT, naming file and tensor, for flags of convert.h. */
+bool stored_refuse_values(const struct stored *s, unsigned flags, struct tinct_err *err);
+
 /* All elements as fp32, in the file's order: out holds stored_count(s). Meant for
  * small tensors; large ones go through tensor/pack.h. Refused: a type that
  * convert.h does not take, NaN or Inf, and what file_read refuses. */
