@@ -1,0 +1,28 @@
+/* Writing files so that nobody ever sees half of one.
+ *
+ * The bytes go to ".NAME.tmp.PID" in the target's own folder, are synced to the
+ * disk, and only then take the target's name; so the name holds the old file or
+ * the whole new one, whatever is killed or fails in between. Temporary files that
+ * a killed process left behind are removed by the next write in that folder.
+ *
+ * Refused with TINCT_ERR_OUTPUT, one sentence that begins with the path, and no
+ * file left: no such folder, no permission, a full disk, a folder of that name,
+ * an existing file unless overwrite. Devices and pipes ("/dev/stdout") are
+ * written straight through. A symbolic link is replaced, not followed. */
+#ifndef TINCT_BASE_SAVE_H
+#define TINCT_BASE_SAVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+/* Write size bytes under path (UTF-8). Without overwrite an existing file is
+ * never replaced, not even one that appears at the last moment. */
+bool save_file(const char *path, const void *bytes, size_t size, bool overwrite, struct tinct_err *err);
+
+/* Would save_file work now? Tries with an empty temporary file, so that minutes of
+ * work are not lost to a folder that cannot be written. */
+bool save_check(const char *path, bool overwrite, struct tinct_err *err);
+
+#endif
