@@ -29,6 +29,7 @@ struct checkpoint *checkpoint_open(const char *path, const char *vae_path, struc
 void checkpoint_close(struct checkpoint *ck);
 
 const char *checkpoint_path(const struct checkpoint *ck);
+const struct safetensors *checkpoint_file(const struct checkpoint *ck); /* the main one */
 
 /* The tensor of this canonical name with the shape the file gives it, under
  * whichever spelling it has; false if there is none (or it has more than 4
@@ -75,8 +76,8 @@ struct checkpoint_about {
 
 struct checkpoint_about checkpoint_about(const struct checkpoint *ck);
 
-/* True for what tinct paints with: an SD1.x UNet of 4 channels with its text
- * encoder and a VAE. Refused with TINCT_ERR_FORMAT and a sentence that says what
+/* True for what tinct paints with: an SD1.x UNet of 4 channels that predicts noise,
+ * with its text encoder and a VAE. Refused with TINCT_ERR_FORMAT and a sentence that says what
  * the file is, with advice (--vae FILE where only the VAE is missing). */
 bool checkpoint_expect_sd1(const struct checkpoint *ck, struct tinct_err *err);
 
