@@ -14,8 +14,8 @@ set(TINCT_ISA_FLAGS_bf16 ${TINCT_ISA_FLAGS_avx512} -mavx512bf16)
 if(TINCT_KERNELS)
   foreach(isa IN LISTS TINCT_ISAS)
     add_library(tinct_kernels_${isa} OBJECT ${TINCT_KERNELS})
-    target_compile_options(tinct_kernels_${isa} PRIVATE ${TINCT_ISA_FLAGS_${isa}} -ffp-contract=fast -std=gnu11
-                           -fno-math-errno)
+    target_compile_options(tinct_kernels_${isa} PRIVATE ${TINCT_ISA_FLAGS_${isa}} -ffp-contract=fast
+                           -fno-math-errno -fno-trapping-math)
     target_compile_definitions(tinct_kernels_${isa} PRIVATE CPU_ISA=${isa})
     target_link_libraries(tinct_kernels_${isa} PRIVATE tinct_flags tinct_dependencies)
     list(APPEND TINCT_EXTRA_OBJECTS $<TARGET_OBJECTS:tinct_kernels_${isa}>)

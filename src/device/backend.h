@@ -20,6 +20,8 @@ struct backend {
     bool (*pass_compile)(struct pass *pass, struct tinct_err *err);
     bool (*pass_run)(struct pass *pass, struct tinct_err *err);
     void (*pass_free)(struct pass *pass);      /* frees pass->compiled, which is not NULL */
+
+    double (*peak_gflops)(struct device *device, bool bf16);   /* NULL: not measured on this device */
 };
 
 struct device {                  /* first member of each backend's own struct */
@@ -60,7 +62,8 @@ struct pass {
 
 void device_log(const struct device *device, enum tinct_log_level level, const char *fmt, ...) TINCT_PRINTF(3, 4);
 
-/* Each backend's doors. */
+/* Each backend's doors. cpu stores activations in f32 whatever TINCT_ACT says (it logs so): f16 storage saves
+ * memory traffic that only GPUs wait for. */
 struct device *cpu_device_open(const struct device_options *options, struct tinct_err *err);
 void cpu_device_describe(struct device_info *info);
 struct device *vulkan_device_open(const struct device_options *options, int index, struct tinct_err *err);

@@ -112,6 +112,11 @@ uint64_t device_validation_messages(const struct device *device)
     return device->backend->validation_messages(device);
 }
 
+double device_measure_peak(struct device *device, bool bf16)
+{
+    return device->backend->peak_gflops ? device->backend->peak_gflops(device, bf16) : 0;
+}
+
 void device_keep_times(struct device *device, bool keep)
 {
     device->keep_times = keep;

@@ -1,0 +1,103 @@
+/* Which instruction set's kernels run: asked of the processor once, or forced by TINCT_CPU. */
+#include "device/cpu/kernels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+static const char *const names[CPU_ISAS] = { "generic", "avx2", "avx512", "bf16" };
+
+extern const struct cpu_kernel_table cpu_generic_table;
+#if defined(__x86_64__)
+extern const struct cpu_kernel_table cpu_avx2_table, cpu_avx512_table, cpu_bf16_table;
+#endif
+
+const struct cpu_kernel_table *cpu_isa_kernels(enum cpu_isa isa)
+{
+#if defined(__x86_64__)
+    static const struct cpu_kernel_table *const tables[CPU_ISAS] = {
+        &cpu_generic_table, &cpu_avx2_table, &cpu_avx512_table, &cpu_bf16_table,
+    };
+#else
+    static const struct cpu_kernel_table *const tables[CPU_ISAS] = { &cpu_generic_table };
+#endif
+    return tables[isa];
+}
+
+const char *cpu_isa_name(enum cpu_isa isa)
+{
+    return names[isa];
+}
+
+bool cpu_isa_offered(enum cpu_isa isa)
+{
+#if defined(__x86_64__)
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                  __builtin_cpu_supports("avx512cd");
+    switch (isa) {
+    case CPU_AVX2:   return avx2;       /* every processor with these has F16C too */
+    case CPU_AVX512: return avx512;
+    case CPU_BF16:   return avx512 && __builtin_cpu_supports("avx512bf16");
+    default:         return isa == CPU_GENERIC;
+    }
+#else
+    return isa == CPU_GENERIC;
+#endif
+}
+
+static enum cpu_isa best(void)
+{
+    int isa = CPU_ISAS - 1;
+    while (!cpu_isa_offered((enum cpu_isa)isa)) isa--;
+    return (enum cpu_isa)isa;
+}
+
+bool cpu_isa_choose(enum cpu_isa *isa, struct tinct_err *err)
+{
+    const char *wanted = getenv("TINCT_CPU");
+
+    *isa = best();
+    if (!wanted || !*wanted) return true;
+    for (int i = 0; i < CPU_ISAS; i++) {
+        if (strcmp(wanted, names[i])) continue;
+        if (!cpu_isa_offered((enum cpu_isa)i))
+            return tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_CPU=%s: this processor does not offer it; its best is %s",
+                              wanted, names[*isa]);
+        *isa = (enum cpu_isa)i;
+        return true;
+    }
+    return tinct_fail(err, TINCT_ERR_ARG, "TINCT_CPU=%s is unknown; there are generic, avx2, avx512 and bf16", wanted);
+}
+
+uint64_t cpu_denormals_off(void)
+{
+#if defined(__SSE2__)
+    uint64_t state = _mm_getcsr();
+    _mm_setcsr((unsigned)state | 0x8040);      /* flush to zero, denormals are zero */
+    return state;
+#elif defined(__aarch64__)
+    uint64_t state;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(state));
+    __asm__ volatile("msr fpcr, %0" : : "r"(state | (1u << 24)));
+    return state;
+#else
+    return 0;
+#endif
+}
+
+void cpu_denormals_restore(uint64_t state)
+{
+#if defined(__SSE2__)
+    _mm_setcsr((unsigned)state);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(state));
+#else
+    (void)state;
+#endif
+}

@@ -1,0 +1,57 @@
+/* The kernels of the cpu device: what an instruction set's table offers.
+ *
+ * A kernel's work is cut into items that may run in any order on any thread; a thread brings working memory of its
+ * own. An item's results depend on its operands alone, never on how the work was cut. */
+#ifndef TINCT_CPU_KERNELS_H
+#define TINCT_CPU_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "device/device.h"
+
+struct cpu_args {                          /* one dispatch with its operands found */
+    const void *params;
+    const void *reads[DISPATCH_READS];     /* NULL: absent */
+    void *writes[DISPATCH_WRITES];
+    uint32_t rows, columns, batch;
+    uint32_t threads;                      /* how many share the items */
+};
+
+struct cpu_plan {                          /* how a dispatch is cut */
+    uint32_t items;
+    uint32_t rows;                         /* of one item; the last of a batch entry or panel may be shorter */
+    size_t memory;                         /* bytes of a thread's working memory, 64-byte aligned */
+};
+
+struct cpu_kernel {
+    const char *name, *variant;
+    bool fast;                             /* bf16 products: taken first by a device opened with precision fast */
+    struct cpu_plan (*plan)(const struct cpu_args *a);
+    void (*run)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory);
+};
+
+struct cpu_kernel_table {
+    const struct cpu_kernel *const *kernels;
+    uint32_t count;
+    /* A loop of multiply-adds on registers, for the peak: runs it `rounds` times, gives the FLOP done; *sink
+     * takes the sums. NULL where the set has no such products. */
+    double (*peak_f32)(uint32_t rounds, float *sink);
+    double (*peak_bf16)(uint32_t rounds, float *sink);
+};
+
+enum cpu_isa { CPU_GENERIC, CPU_AVX2, CPU_AVX512, CPU_BF16, CPU_ISAS };
+
+const char *cpu_isa_name(enum cpu_isa isa);                         /* "avx512" */
+bool cpu_isa_offered(enum cpu_isa isa);                             /* by this build, on this processor */
+const struct cpu_kernel_table *cpu_isa_kernels(enum cpu_isa isa);   /* NULL where this build has none */
+
+/* The best one offered, or the one that TINCT_CPU names. Refused: an unknown name, a set that is not offered. */
+bool cpu_isa_choose(enum cpu_isa *isa, struct tinct_err *err);
+
+/* Treat denormals as zero on this thread, and undo it: gives and takes the former state. */
+uint64_t cpu_denormals_off(void);
+void cpu_denormals_restore(uint64_t state);
+
+#endif

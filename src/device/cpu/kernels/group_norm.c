@@ -1,0 +1,165 @@
+/* group_norm's three dispatches on the processor (shaders/group_norm.h). */
+#include "device/cpu/kernels.h"
+#include "device/cpu/kernels/math.h"
+#include "device/cpu/kernels/vec.h"
+
+#include <math.h>
+
+#include "gemm.h"
+#include "group_norm.h"
+
+struct source {             /* one of the two tensors that stand side by side */
+    const float *x;
+    uint32_t channels, stride, first;      /* first: its first channel among all */
+};
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint32_t channels_of(const struct cpu_args *a)
+{
+    const struct group_norm_params *p = a->params;
+    return p->c1 + p->c2;
+}
+
+static struct source source_of(const struct cpu_args *a, int i)
+{
+    const struct group_norm_params *p = a->params;
+    return i == 0 ? (struct source) { a->reads[0], p->c1, p->x1_stride, 0 }
+                  : (struct source) { a->reads[1], p->c2, p->x2_stride, p->c1 };
+}
+
+/* ---- stats: an item is one chunk of one image ---------------------------- */
+
+static struct cpu_plan stats_plan(const struct cpu_args *a)
+{
+    return (struct cpu_plan) { a->rows * a->batch, GROUP_NORM_CHUNK, 2 * channels_of(a) * sizeof(float) };
+}
+
+/* sums[c] = sum over pixels of (x - mean[c])^power; power 1 or 2. */
+static void add_up(const struct source *s, uint32_t first, uint32_t pixels, const float *mean, int power, float *sums)
+{
+    for (uint32_t c = 0; c < s->channels; c++) sums[s->first + c] = 0;
+    for (uint32_t i = 0; i < pixels; i++) {
+        const float *x = s->x + (size_t)(first + i) * s->stride;
+        float *out = sums + s->first;
+        const float *m = mean + s->first;
+        if (power == 1)
+            for (uint32_t c = 0; c < s->channels; c++) out[c] += x[c];
+        else
+            for (uint32_t c = 0; c < s->channels; c++) out[c] += (x[c] - m[c]) * (x[c] - m[c]);
+    }
+}
+
+static double total(const float *v, uint32_t count)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < count; i++) sum += v[i];
+    return sum;
+}
+
+static void stats_item(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
+{
+    const struct group_norm_params *p = a->params;
+    uint32_t channels = channels_of(a), width = channels / p->groups, image = item / p->chunks;
+    uint32_t chunk = item % p->chunks, pixels = least(plan->rows, p->pixels - chunk * plan->rows);
+    uint32_t first = image * p->pixels + chunk * plan->rows;
+    float *sums = memory, *mean = sums + channels, *partial = (float *)a->writes[0] + (size_t)item * p->groups * 2;
+
+    for (int i = 0; i < 2; i++) {
+        struct source s = source_of(a, i);
+        add_up(&s, first, pixels, mean, 1, sums);
+    }
+    for (uint32_t g = 0; g < p->groups; g++) {
+        partial[2 * g] = (float)(total(sums + g * width, width) / ((double)pixels * width));
+        for (uint32_t c = 0; c < width; c++) mean[g * width + c] = partial[2 * g];
+    }
+    for (int i = 0; i < 2; i++) {
+        struct source s = source_of(a, i);
+        add_up(&s, first, pixels, mean, 2, sums);
+    }
+    for (uint32_t g = 0; g < p->groups; g++) partial[2 * g + 1] = (float)total(sums + g * width, width);
+}
+
+const struct cpu_kernel CPU_NAME(group_norm_stats) = { "group_norm_stats", "f32", false, stats_plan, stats_item };
+
+/* ---- finish: an item is one image ----------------------------------------- */
+
+static struct cpu_plan finish_plan(const struct cpu_args *a)
+{
+    const struct group_norm_params *p = a->params;
+    return (struct cpu_plan) { p->images, p->groups, 0 };
+}
+
+/* Chan's combination: chunks in order, in double. */
+static void finish_item(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
+{
+    const struct group_norm_params *p = a->params;
+    uint32_t width = channels_of(a) / p->groups;
+
+    (void)memory, (void)plan;
+    for (uint32_t g = 0; g < p->groups; g++) {
+        double mean = 0, squares = 0, count = 0;
+        for (uint32_t c = 0; c < p->chunks; c++) {
+            const float *part = (const float *)a->reads[0] + (((size_t)item * p->chunks + c) * p->groups + g) * 2;
+            double n = (double)least(GROUP_NORM_CHUNK, p->pixels - c * GROUP_NORM_CHUNK) * width;
+            double delta = part[0] - mean;
+            squares += part[1] + delta * delta * count * n / (count + n);
+            mean += delta * n / (count + n);
+            count += n;
+        }
+        float *stats = (float *)a->writes[0] + ((size_t)item * p->groups + g) * 2;
+        stats[0] = (float)mean;
+        stats[1] = (float)(1.0 / sqrt(squares / count + p->eps));
+    }
+}
+
+const struct cpu_kernel CPU_NAME(group_norm_finish) = { "group_norm_finish", "f32", false, finish_plan, finish_item };
+
+/* ---- apply: an item is a block of one image's pixels ---------------------- */
+
+enum { APPLY_PIXELS = 64 };
+
+static struct cpu_plan apply_plan(const struct cpu_args *a)
+{
+    const struct group_norm_params *p = a->params;
+    uint32_t blocks = (p->pixels + APPLY_PIXELS - 1) / APPLY_PIXELS;
+    return (struct cpu_plan) { p->images * blocks, APPLY_PIXELS, 2 * channels_of(a) * sizeof(float) };
+}
+
+/* y = (x - mean) * factor + beta: subtracting first keeps the digits of a large mean. */
+static void apply_row(const float *x, const float *mean, const float *factor, const float *beta, float *y,
+                      uint32_t channels, uint32_t act)
+{
+    if (act == ACT_SILU)
+        for (uint32_t c = 0; c < channels; c++) y[c] = silu((x[c] - mean[c]) * factor[c] + beta[c]);
+    else
+        for (uint32_t c = 0; c < channels; c++) y[c] = (x[c] - mean[c]) * factor[c] + beta[c];
+}
+
+static void apply_item(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
+{
+    const struct group_norm_params *p = a->params;
+    uint32_t channels = channels_of(a), width = channels / p->groups;
+    uint32_t blocks = (p->pixels + plan->rows - 1) / plan->rows, image = item / blocks;
+    uint32_t first = item % blocks * plan->rows, end = least(first + plan->rows, p->pixels);
+    const float *stats = (const float *)a->reads[2] + (size_t)image * p->groups * 2;
+    const float *gamma = a->reads[3], *beta = a->reads[4];
+    float *mean = memory, *factor = mean + channels;
+
+    for (uint32_t c = 0; c < channels; c++) {
+        mean[c] = stats[c / width * 2];
+        factor[c] = stats[c / width * 2 + 1] * gamma[c];
+    }
+    for (int i = 0; i < 2; i++) {
+        struct source s = source_of(a, i);
+        for (size_t pixel = (size_t)image * p->pixels + first; pixel < (size_t)image * p->pixels + end; pixel++)
+            if (s.channels)
+                apply_row(s.x + pixel * s.stride, mean + s.first, factor + s.first, beta + s.first,
+                          (float *)a->writes[0] + pixel * p->y_stride + s.first, s.channels, p->act);
+    }
+}
+
+const struct cpu_kernel CPU_NAME(group_norm_apply) = { "group_norm_apply", "f32", false, apply_plan, apply_item };

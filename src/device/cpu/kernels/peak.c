@@ -1,0 +1,35 @@
+/* The processor's peak: multiply-adds on as many registers as the tile uses, nothing else. */
+#include "device/cpu/kernels/peak.h"
+
+#include "device/cpu/kernels/tile.h"
+
+enum { SUMS = TILE_ROWS * TILE_VECS };
+
+double CPU_NAME(peak_f32)(uint32_t rounds, float *sink)
+{
+    vec sum[SUMS] = { 0 }, x = vec_all(1e-3f), factor = vec_all(0.999f), total = { 0 };
+
+    for (uint32_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 24
+        for (int s = 0; s < SUMS; s++) sum[s] = sum[s] * factor + x;
+    }
+    for (int s = 0; s < SUMS; s++) total += sum[s];
+    *sink = total[0];
+    return 2.0 * rounds * SUMS * VEC_WIDTH;
+}
+
+#if defined(__AVX512BF16__)
+double CPU_NAME(peak_bf16)(uint32_t rounds, float *sink)
+{
+    __m512 sum[SUMS] = { 0 }, total = { 0 };
+    __m512bh x = (__m512bh)_mm512_set1_epi32(0x3a833a83), factor = (__m512bh)_mm512_set1_epi32(0x3f7f3f7f);
+
+    for (uint32_t i = 0; i < rounds; i++) {
+#pragma GCC unroll 24
+        for (int s = 0; s < SUMS; s++) sum[s] = _mm512_dpbf16_ps(sum[s], x, factor);
+    }
+    for (int s = 0; s < SUMS; s++) total += sum[s];
+    *sink = total[0];
+    return 4.0 * rounds * SUMS * VEC_WIDTH;
+}
+#endif

@@ -1,0 +1,17 @@
+/* What one instruction set offers. */
+#include "device/cpu/kernels.h"
+#include "device/cpu/kernels/peak.h"
+
+extern const struct cpu_kernel CPU_NAME(gemm), CPU_NAME(attention), CPU_NAME(layer_norm), CPU_NAME(group_norm_stats),
+    CPU_NAME(group_norm_finish), CPU_NAME(group_norm_apply);
+extern const struct cpu_kernel_table CPU_NAME(table);
+
+static const struct cpu_kernel *const kernels[] = {
+    &CPU_NAME(gemm),       &CPU_NAME(attention),        &CPU_NAME(group_norm_stats), &CPU_NAME(group_norm_finish),
+    &CPU_NAME(group_norm_apply), &CPU_NAME(layer_norm),
+};
+
+const struct cpu_kernel_table CPU_NAME(table) = {
+    .kernels = kernels, .count = sizeof kernels / sizeof kernels[0],
+    .peak_f32 = CPU_NAME(peak_f32), .peak_bf16 = PEAK_BF16,
+};

@@ -1,0 +1,85 @@
+/* The instruction set's vectors, written once: the only place that knows which set a file is compiled for.
+ * GCC's vector types; a wider set is a larger VEC_WIDTH. */
+#ifndef TINCT_CPU_VEC_H
+#define TINCT_CPU_VEC_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__F16C__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#define CPU_PASTE_(isa, name) cpu_##isa##_##name
+#define CPU_PASTE(isa, name) CPU_PASTE_(isa, name)
+#define CPU_NAME(name) CPU_PASTE(CPU_ISA, name)   /* a kernel's symbol in this instruction set */
+
+#if defined(__AVX512F__)
+enum { VEC_WIDTH = 16, VEC_REGISTERS = 32 };
+#elif defined(__AVX2__)
+enum { VEC_WIDTH = 8, VEC_REGISTERS = 16 };
+#elif defined(__aarch64__)
+enum { VEC_WIDTH = 4, VEC_REGISTERS = 32 };
+#else
+enum { VEC_WIDTH = 4, VEC_REGISTERS = 16 };
+#endif
+
+typedef float vec __attribute__((vector_size(VEC_WIDTH * 4)));
+typedef float vec_unaligned __attribute__((vector_size(VEC_WIDTH * 4), aligned(4), may_alias));
+
+#define VEC_INLINE static inline __attribute__((always_inline))
+
+VEC_INLINE vec vec_load(const float *p)
+{
+    return *(const vec_unaligned *)p;
+}
+
+VEC_INLINE void vec_store(float *p, vec v)
+{
+    *(vec_unaligned *)p = v;
+}
+
+VEC_INLINE vec vec_all(float x)
+{
+    return x - (vec) { 0 };
+}
+
+/* count halves, a multiple of 16, to floats; half denormals keep their value even where denormals count as zero. */
+#if defined(__AVX512F__)
+VEC_INLINE void widen_f16(float *to, const uint16_t *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i += 16)
+        _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(from + i))));
+}
+#elif defined(__F16C__)
+VEC_INLINE void widen_f16(float *to, const uint16_t *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i += 8)
+        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(from + i))));
+}
+#elif defined(__aarch64__)
+VEC_INLINE void widen_f16(float *to, const uint16_t *from, uint32_t count)
+{
+    const __fp16 *h = (const __fp16 *)from;
+    for (uint32_t i = 0; i < count; i++) to[i] = h[i];
+}
+#else
+VEC_INLINE void widen_f16(float *to, const uint16_t *from, uint32_t count)
+{
+    const float least_normal = 0x1p-14f;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t magnitude = (uint32_t)(from[i] & 0x7fff) << 13, exponent = magnitude & 0x0f800000;
+        uint32_t sign = (uint32_t)(from[i] & 0x8000) << 16;
+        uint32_t bits = magnitude + (exponent == 0x0f800000 ? 0x70000000u : exponent ? 0x38000000u : 0x38800000u);
+        float value;
+        memcpy(&value, &bits, 4);
+        value -= exponent ? 0.0f : least_normal;    /* a denormal was read as 2^-14 (1 + m) */
+        memcpy(&bits, &value, 4);
+        bits |= sign;
+        memcpy(to + i, &bits, 4);
+    }
+}
+#endif
+
+#endif

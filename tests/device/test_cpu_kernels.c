@@ -1,0 +1,439 @@
+/* The cpu device's kernels under every instruction set that this processor offers, against loops in double. The ops'
+ * own tests (tests/ops) cover the meaning; here is what they cannot see: each set, tails of the tile in both
+ * directions, block seams in k, and that bits depend on neither threads nor neighbours. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
+
+#include "check.h"
+
+#include "device/cpu/kernels.h"
+#include "device/cpu/kernels/math.h"
+#include "device/device.h"
+#include "tensor/convert.h"
+
+#include "attention.h"
+#include "gemm.h"
+
+/* ---- tools ---------------------------------------------------------------- */
+
+static uint32_t seed = 1;
+
+static float uniform(void)     /* (-1, 1) */
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (float)(int32_t)seed / 2147483648.0f;
+}
+
+static struct device *open_cpu(const char *isa, int threads, enum tinct_precision precision)
+{
+    struct tinct_err err = { 0 };
+
+    setenv("TINCT_CPU", isa, 1);
+    struct device *d = device_open(&(struct device_options) { .name = "cpu", .threads = threads, .precision = precision },
+                                   &err);
+    unsetenv("TINCT_CPU");
+    if (!d) print_error("%s\n", err.text);
+    assert_non_null(d);
+    return d;
+}
+
+static struct span span_of(struct device *d, const void *data, size_t bytes)
+{
+    struct span s = { buffer_create(d, bytes, NULL), 0, bytes, 0 };
+    assert_non_null(s.buffer);
+    if (data) assert_true(buffer_write(s.buffer, 0, data, bytes, NULL));
+    return s;
+}
+
+static void run(struct device *d, const struct dispatch *dispatch)
+{
+    struct tinct_err err = { 0 };
+    struct pass *pass = pass_begin(d);
+
+    pass_dispatch(pass, dispatch);
+    if (!pass_end(pass, &err) || !pass_run(pass, &err)) fail_msg("%s", err.text);
+    pass_free(pass);
+}
+
+/* ---- gemm ------------------------------------------------------------------ */
+
+struct gemm_case {             /* operands of one gemm and its result in double */
+    struct gemm_params p;
+    uint32_t images;
+    float *x1, *x2, *w, *bias, *per_image, *residual, *want;     /* w [k][cols] */
+    uint16_t *packed;
+    size_t x1_count, x2_count, y_count, packed_count;
+};
+
+static float *random_floats(size_t count, float scale)
+{
+    float *v = malloc((count ? count : 1) * sizeof *v);
+    assert_non_null(v);
+    for (size_t i = 0; i < count; i++) v[i] = uniform() * scale;
+    return v;
+}
+
+static void pack(struct gemm_case *g)
+{
+    uint32_t panels = (g->p.cols + 63) / 64, taps_k = g->p.kernel_h * g->p.kernel_w * (g->p.c1 + g->p.c2);
+
+    g->packed_count = (size_t)panels * g->p.k * 64;
+    g->packed = calloc(g->packed_count, sizeof *g->packed);
+    g->w = random_floats((size_t)taps_k * g->p.cols, 1.0f);
+    assert_non_null(g->packed);
+    for (uint32_t k = 0; k < taps_k; k++)
+        for (uint32_t c = 0; c < g->p.cols; c++) {
+            uint16_t half = convert_f32_to_f16(g->w[k * g->p.cols + c]);
+            g->packed[((size_t)(c / 64) * g->p.k + k) * 64 + c % 64] = half;
+            g->w[k * g->p.cols + c] = convert_f16_to_f32(half);
+        }
+}
+
+static double activated(double x, uint32_t act)
+{
+    switch (act) {
+    case ACT_SILU:       return x / (1 + exp(-x));
+    case ACT_GELU:       return x * (1 + erf(x / sqrt(2.0))) / 2;
+    case ACT_QUICK_GELU: return x / (1 + exp(-1.702 * x));
+    default:             return x;
+    }
+}
+
+static double input(const struct gemm_case *g, uint32_t image, int64_t y, int64_t x, uint32_t c)
+{
+    const struct gemm_params *p = &g->p;
+    if (y < 0 || x < 0 || y >= p->in_h * p->upsample || x >= p->in_w * p->upsample) return 0;
+    size_t pixel = ((size_t)image * p->in_h + (size_t)y / p->upsample) * p->in_w + (size_t)x / p->upsample;
+    return c < p->c1 ? g->x1[pixel * p->x1_stride + c] : g->x2[pixel * p->x2_stride + c - p->c1];
+}
+
+static double product(const struct gemm_case *g, uint32_t row, uint32_t column)
+{
+    const struct gemm_params *p = &g->p;
+    uint32_t pixel = row % (p->out_h * p->out_w), image = row / (p->out_h * p->out_w), channels = p->c1 + p->c2;
+    double sum = 0;
+
+    for (uint32_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++)
+        for (uint32_t c = 0; c < channels; c++) {
+            int64_t y = (int64_t)(pixel / p->out_w) * p->stride + tap / p->kernel_w - p->pad_top;
+            int64_t x = (int64_t)(pixel % p->out_w) * p->stride + tap % p->kernel_w - p->pad_left;
+            sum += input(g, image, y, x, c) * g->w[(size_t)(tap * channels + c) * p->cols + column];
+        }
+    sum *= p->scale;
+    if (p->flags & GEMM_BIAS) sum += g->bias[column];
+    if (p->flags & GEMM_PER_IMAGE) sum += g->per_image[(size_t)image * p->per_image_stride + column];
+    return sum;
+}
+
+static void make_gemm(struct gemm_case *g)
+{
+    struct gemm_params *p = &g->p;
+    uint32_t outputs = p->act == ACT_GEGLU ? p->cols / 2 : p->cols;
+    size_t pixels = (size_t)g->images * p->in_h * p->in_w;
+
+    p->rows = g->images * p->out_h * p->out_w;
+    p->k = (p->kernel_h * p->kernel_w * (p->c1 + p->c2) + 31) / 32 * 32;
+    p->x1_stride = p->c1 + 4;
+    p->x2_stride = p->c2;
+    p->y_stride = p->residual_stride = (outputs + 3) / 4 * 4 + 8;
+    p->per_image_stride = p->cols + 4;
+    p->scale = 0.75f;
+    g->x1 = random_floats(g->x1_count = pixels * p->x1_stride, 1.0f);
+    g->x2 = random_floats(g->x2_count = pixels * p->x2_stride, 1.0f);
+    g->bias = random_floats(p->cols, 1.0f);
+    g->per_image = random_floats((size_t)g->images * p->per_image_stride, 1.0f);
+    g->residual = random_floats(g->y_count = (size_t)p->rows * p->y_stride, 1.0f);
+    g->want = calloc(g->y_count, sizeof *g->want);
+    assert_non_null(g->want);
+    pack(g);
+    for (uint32_t row = 0; row < p->rows; row++)
+        for (uint32_t o = 0; o < outputs; o++) {
+            double v = p->act == ACT_GEGLU ? product(g, row, o / 4 * 8 + o % 4) *
+                                                 activated(product(g, row, o / 4 * 8 + 4 + o % 4), ACT_GELU)
+                                           : activated(product(g, row, o), p->act);
+            if (p->flags & GEMM_RESIDUAL) v += g->residual[(size_t)row * p->residual_stride + o];
+            g->want[(size_t)row * p->y_stride + o] = (float)v;
+        }
+}
+
+static void free_gemm(struct gemm_case *g)
+{
+    float *all[] = { g->x1, g->x2, g->w, g->bias, g->per_image, g->residual, g->want };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+    free(g->packed);
+}
+
+/* got [y_count]: a result begins as 7 everywhere, so that what is not written shows. */
+static void run_gemm(struct device *d, const struct gemm_case *g, float *got)
+{
+    const struct gemm_params *p = &g->p;
+    struct span x1 = span_of(d, g->x1, g->x1_count * 4), x2 = { 0 }, none = { 0 };
+    struct span w = span_of(d, g->packed, g->packed_count * 2), bias = span_of(d, g->bias, p->cols * 4);
+    struct span per_image = span_of(d, g->per_image, (size_t)g->images * p->per_image_stride * 4);
+    struct span residual = span_of(d, g->residual, g->y_count * 4);
+
+    for (size_t i = 0; i < g->y_count; i++) got[i] = 7;
+    struct span y = span_of(d, got, g->y_count * 4);
+    if (p->c2) x2 = span_of(d, g->x2, g->x2_count * 4);
+    run(d, &(struct dispatch) {
+        .kernel = "gemm", .variant = "f32", .params = p, .params_size = sizeof *p, .rows = p->rows, .columns = p->cols,
+        .reads = { x1, x2, w, p->flags & GEMM_BIAS ? bias : none, p->flags & GEMM_PER_IMAGE ? per_image : none,
+                   p->flags & GEMM_RESIDUAL ? residual : none },
+        .writes = { y } });
+    assert_true(buffer_read(y.buffer, 0, got, g->y_count * 4, NULL));
+    struct span all[] = { x1, x2, w, bias, per_image, residual, y };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) buffer_free(all[i].buffer);
+}
+
+/* Compares columns [0, outputs) with `want`, up to the next multiple of 4 with 0, the rest with 7. */
+static void check_gemm(const struct gemm_case *g, float *got, double tolerance)
+{
+    uint32_t outputs = g->p.act == ACT_GEGLU ? g->p.cols / 2 : g->p.cols, stride = g->p.y_stride;
+    uint32_t written = (outputs + 3) / 4 * 4;
+
+    for (uint32_t row = 0; row < g->p.rows; row++) {
+        check_close(got + (size_t)row * stride, g->want + (size_t)row * stride, written, tolerance,
+                    g->p.act == ACT_GEGLU ? 3e-6 : 0);     /* a product of two sums has the error of both */
+        for (uint32_t i = written; i < stride; i++) assert_true(got[(size_t)row * stride + i] == 7.0f);
+    }
+}
+
+static struct gemm_case linear(uint32_t rows, uint32_t cols, uint32_t c, uint32_t flags, uint32_t act)
+{
+    return (struct gemm_case) { .images = 1, .p = { .cols = cols, .c1 = c, .kernel_h = 1, .kernel_w = 1, .stride = 1,
+        .upsample = 1, .in_h = 1, .in_w = rows, .out_h = 1, .out_w = rows, .flags = flags, .act = act } };
+}
+
+static struct gemm_case conv(uint32_t images, uint32_t h, uint32_t w, uint32_t c1, uint32_t c2, uint32_t cols)
+{
+    return (struct gemm_case) { .images = images, .p = { .cols = cols, .c1 = c1, .c2 = c2, .kernel_h = 3, .kernel_w = 3,
+        .stride = 1, .pad_top = 1, .pad_left = 1, .upsample = 1, .in_h = h, .in_w = w, .out_h = h, .out_w = w,
+        .flags = GEMM_BIAS } };
+}
+
+static struct gemm_case conv_strided(struct gemm_case g, uint32_t pad)
+{
+    g.p.stride = 2;
+    g.p.pad_top = g.p.pad_left = pad;
+    g.p.out_h = (g.p.in_h + 1) / 2;
+    g.p.out_w = (g.p.in_w + 1) / 2;
+    return g;
+}
+
+static struct gemm_case conv_upsampled(struct gemm_case g)
+{
+    g.p.upsample = 2;
+    g.p.out_h *= 2;
+    g.p.out_w *= 2;
+    return g;
+}
+
+static struct gemm_case with(struct gemm_case g, uint32_t flags, uint32_t act)
+{
+    g.p.flags = flags;
+    g.p.act = act;
+    return g;
+}
+
+enum { GEMM_CASES = 16 };
+
+static struct gemm_case gemm_case(int i)
+{
+    const uint32_t all = GEMM_BIAS | GEMM_PER_IMAGE | GEMM_RESIDUAL;
+    switch (i) {
+    case 0:  return linear(1, 64, 32, 0, ACT_NONE);
+    case 1:  return linear(2, 320, 1280, GEMM_BIAS, ACT_SILU);
+    case 2:  return linear(77, 100, 68, all, ACT_GELU);
+    case 3:  return linear(154, 128, 768, GEMM_BIAS | GEMM_RESIDUAL, ACT_NONE);
+    case 4:  return linear(13, 80, 4, GEMM_BIAS, ACT_QUICK_GELU);
+    case 5:  return linear(31, 136, 320, GEMM_BIAS, ACT_GEGLU);
+    case 6:  return linear(1009, 24, 36, all, ACT_NONE);
+    case 7:  return linear(6, 64, 644, 0, ACT_NONE);               /* three blocks of k, the last short */
+    case 8:  return conv(1, 9, 13, 4, 0, 64);
+    case 9:  return with(conv(2, 8, 8, 36, 0, 72), all, ACT_SILU);
+    case 10: return conv(1, 7, 5, 40, 28, 64);
+    case 11: return conv(2, 11, 6, 8, 0, 3);
+    case 12: return conv_strided(conv(1, 9, 12, 12, 0, 20), 1);
+    case 13: return conv_strided(conv(2, 8, 6, 12, 0, 20), 0);
+    case 14: return conv_upsampled(conv(2, 5, 4, 16, 0, 68));
+    default: return with(conv(3, 4, 4, 100, 4, 4), all, ACT_NONE);
+    }
+}
+
+/* Sums of up to 1280 products of magnitude below 1: fp32 rounding of sums that stay below 64 is 4e-6 each and averages
+ * out; 5e-5 leaves room and is far below any wrong term. */
+static const double gemm_tolerance = 5e-5;
+
+static void gemm_equals_its_definition(void **state)
+{
+    (void)state;
+    for (int i = 0; i < GEMM_CASES; i++) {
+        struct gemm_case g = gemm_case(i);
+        make_gemm(&g);
+        float *got = malloc(g.y_count * sizeof *got);
+        for (int isa = 0; isa < CPU_ISAS; isa++) {
+            if (!cpu_isa_offered((enum cpu_isa)isa)) continue;
+            struct device *d = open_cpu(cpu_isa_name((enum cpu_isa)isa), 2, TINCT_PRECISION_FP32);
+            run_gemm(d, &g, got);
+            check_gemm(&g, got, gemm_tolerance);
+            device_close(d);
+        }
+        free(got);
+        free_gemm(&g);
+    }
+}
+
+static void gemm_bits_do_not_depend_on_threads(void **state)
+{
+    struct gemm_case g = linear(1009, 192, 700, GEMM_BIAS, ACT_SILU);
+    float *got[3];
+
+    (void)state;
+    make_gemm(&g);
+    for (int i = 0; i < 3; i++) {
+        struct device *d = device_open(&(struct device_options) { .name = "cpu", .threads = 1 + 3 * i }, NULL);
+        got[i] = malloc(g.y_count * sizeof **got);
+        run_gemm(d, &g, got[i]);
+        device_close(d);
+    }
+    assert_memory_equal(got[0], got[1], g.y_count * sizeof **got);
+    assert_memory_equal(got[0], got[2], g.y_count * sizeof **got);
+    for (int i = 0; i < 3; i++) free(got[i]);
+    free_gemm(&g);
+}
+
+/* Half denormals are weights like any other, also where kernels treat fp32 denormals as zero. */
+static void denormal_weights_count(void **state)
+{
+    struct gemm_case g = linear(8, 64, 32, 0, ACT_NONE);
+
+    (void)state;
+    make_gemm(&g);
+    for (size_t i = 0; i < g.packed_count; i++) g.packed[i] = (uint16_t)((i * 7 % 1024) | (i % 3 ? 0 : 0x8000));
+    for (size_t i = 0; i < g.x1_count; i++) g.x1[i] = 1024;
+    for (uint32_t o = 0; o < 64; o++) {
+        double sum = 0;
+        for (uint32_t k = 0; k < 32; k++) sum += 1024.0 * convert_f16_to_f32(g.packed[k * 64 + o]);
+        for (uint32_t row = 0; row < 8; row++) g.want[row * g.p.y_stride + o] = (float)(sum * g.p.scale);
+    }
+    float *got = malloc(g.y_count * sizeof *got);
+    for (int isa = 0; isa < CPU_ISAS; isa++) {
+        if (!cpu_isa_offered((enum cpu_isa)isa)) continue;
+        struct device *d = open_cpu(cpu_isa_name((enum cpu_isa)isa), 1, TINCT_PRECISION_FP32);
+        run_gemm(d, &g, got);
+        check_gemm(&g, got, 1e-6);
+        device_close(d);
+    }
+    free(got);
+    free_gemm(&g);
+}
+
+/* ---- attention ---------------------------------------------------------------- */
+
+static void attention_in_double(const struct attention_params *p, const float *q, const float *k, const float *v,
+                                float *y)
+{
+    double *weight = malloc(p->k_rows * sizeof *weight);
+
+    for (uint32_t i = 0; i < p->images * p->heads * p->q_rows; i++) {
+        uint32_t row = i % p->q_rows, head = i / p->q_rows % p->heads, image = i / p->q_rows / p->heads;
+        uint32_t seen = p->causal ? row + 1 : p->k_rows;
+        const float *qr = q + ((size_t)image * p->q_rows + row) * p->q_stride + head * p->head_dim;
+        double largest = -INFINITY, sum = 0;
+        for (uint32_t j = 0; j < seen; j++) {
+            const float *kr = k + ((size_t)image * p->k_rows + j) * p->k_stride + head * p->head_dim;
+            weight[j] = 0;
+            for (uint32_t c = 0; c < p->head_dim; c++) weight[j] += (double)qr[c] * kr[c] * p->scale;
+            if (weight[j] > largest) largest = weight[j];
+        }
+        for (uint32_t j = 0; j < seen; j++) sum += weight[j] = exp(weight[j] - largest);
+        for (uint32_t c = 0; c < p->head_dim; c++) {
+            double value = 0;
+            for (uint32_t j = 0; j < seen; j++)
+                value += weight[j] * v[((size_t)image * p->k_rows + j) * p->v_stride + head * p->head_dim + c];
+            y[((size_t)image * p->q_rows + row) * p->y_stride + head * p->head_dim + c] = (float)(value / sum);
+        }
+    }
+    free(weight);
+}
+
+static void check_attention(uint32_t images, uint32_t heads, uint32_t dim, uint32_t q_rows, uint32_t k_rows, bool causal,
+                            float spread)
+{
+    uint32_t c = heads * dim;
+    struct attention_params p = { .images = images, .heads = heads, .head_dim = dim, .q_rows = q_rows, .k_rows = k_rows,
+        .q_stride = c + 4, .k_stride = 2 * c, .v_stride = 2 * c, .y_stride = c, .causal = causal,
+        .scale = 1.0f / sqrtf((float)dim) };
+    size_t q_count = (size_t)images * q_rows * p.q_stride, kv_count = (size_t)images * k_rows * 2 * c;
+    size_t y_count = (size_t)images * q_rows * c;
+    float *q = random_floats(q_count, spread), *kv = random_floats(kv_count, spread);
+    float *want = malloc(y_count * sizeof *want), *got = malloc(y_count * sizeof *got);
+
+    attention_in_double(&p, q, kv, kv + c, want);
+    for (int isa = 0; isa < CPU_ISAS; isa++) {
+        if (!cpu_isa_offered((enum cpu_isa)isa)) continue;
+        struct device *d = open_cpu(cpu_isa_name((enum cpu_isa)isa), 2, TINCT_PRECISION_FP32);
+        struct span qs = span_of(d, q, q_count * 4), ks = span_of(d, kv, kv_count * 4), vs = ks;
+        struct span ys = span_of(d, NULL, y_count * 4);
+        vs.offset = c * 4;
+        vs.size -= c * 4;
+        run(d, &(struct dispatch) { .kernel = "attention", .variant = "f32", .reads = { qs, ks, vs }, .writes = { ys },
+            .params = &p, .params_size = sizeof p, .rows = q_rows, .batch = images * heads });
+        assert_true(buffer_read(ys.buffer, 0, got, y_count * 4, NULL));
+        /* weights below 1 that sum to 1, values below `spread`: rounding of scores of up to dim spread^2 / sqrt(dim)
+         * moves a weight by that times 6e-8 */
+        check_close(got, want, y_count, 2e-6 * spread * (1 + spread * spread), 0);
+        buffer_free(qs.buffer), buffer_free(ks.buffer), buffer_free(ys.buffer);
+        device_close(d);
+    }
+    free(q), free(kv), free(want), free(got);
+}
+
+static void attention_equals_its_definition(void **state)
+{
+    (void)state;
+    check_attention(2, 8, 40, 100, 77, false, 1);
+    check_attention(1, 2, 4, 13, 1, false, 1);
+    check_attention(1, 3, 64, 77, 77, true, 1);
+    check_attention(2, 1, 512, 130, 130, false, 1);
+    check_attention(1, 1, 80, 300, 300, true, 1);
+    check_attention(1, 2, 160, 64, 259, false, 6);     /* scores of several hundred: weights far apart */
+}
+
+/* ---- exp and erf ---------------------------------------------------------------- */
+
+static void exp_and_erf_keep_their_bounds(void **state)
+{
+    double worst_exp = 0, worst_erf = 0;
+
+    (void)state;
+    for (int i = -8730; i <= 8830; i++)
+        for (int j = 0; j < 16; j++) {
+            float x = (float)i * 0.01f + (float)j * 0.000625f;
+            if (x < -87.3f || x > 88.3f) continue;
+            double error = fabs(fast_exp(x) / exp((double)x) - 1);
+            if (error > worst_exp) worst_exp = error;
+        }
+    for (int i = -100000; i <= 100000; i++) {
+        float x = (float)i * 6e-5f;
+        double error = fabs(fast_erf(x) - erf((double)x));
+        if (error > worst_erf) worst_erf = error;
+    }
+    print_message("exp: relative %.2g, erf: absolute %.2g\n", worst_exp, worst_erf);
+    assert_true(worst_exp <= 3e-7);
+    assert_true(worst_erf <= 5e-7);
+    assert_true(isnan(fast_exp(NAN)) && isnan(fast_erf(NAN)) && isnan(silu(NAN)));
+    assert_true(fast_exp(-INFINITY) < 2e-38f && fast_exp(0) == 1.0f && fast_erf(0) == 0.0f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gemm_equals_its_definition),
+        cmocka_unit_test(gemm_bits_do_not_depend_on_threads),
+        cmocka_unit_test(denormal_weights_count),
+        cmocka_unit_test(attention_equals_its_definition),
+        cmocka_unit_test(exp_and_erf_keep_their_bounds),
+    };
+    return cmocka_run_group_tests_name("device/cpu_kernels", tests, NULL, NULL);
+}
