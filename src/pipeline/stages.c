@@ -1,0 +1,164 @@
+#include "pipeline/stages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "pipeline/transfer.h"
+
+/* Ends and runs a pass that is used once, and frees it. */
+static bool run_once(struct pass *pass, struct tinct_err *err)
+{
+    bool ok = pass_end(pass, err) && pass_run(pass, err);
+
+    pass_free(pass);
+    return ok;
+}
+
+/* ---- text ------------------------------------------------------------------ */
+
+bool text_encode(const struct model *m, float *z, const uint32_t *ids, uint32_t chunks, uint32_t clip_skip,
+                 struct tinct_err *err)
+{
+    struct transfer t = { 0 };
+    struct tensor x;
+    bool ok = true;
+
+    for (uint32_t i = 0; ok && i < chunks; i++)
+        ok = clip_embed(&m->clip, z + (size_t)i * CLIP_TOKENS * m->clip.width, ids + (size_t)i * CLIP_TOKENS, err);
+    transfer_add(&t, &x, DTYPE_F32, 3, (uint32_t[]) { chunks, CLIP_TOKENS, m->clip.width });
+    ok = ok && transfer_allocate(&t, m->device, (struct tensor *[]) { &x }, 1, err) &&
+         tensor_upload(x, z, m->clip.width, err);
+    if (ok) {
+        struct pass *pass = pass_begin(m->device);
+        clip_record(pass, &m->clip, x, x, clip_skip);
+        ok = run_once(pass, err) && tensor_download(x, z, m->clip.width, err);
+    }
+    transfer_free(&t);
+    return ok || tinct_within(err, "text encoder");
+}
+
+/* ---- UNet ------------------------------------------------------------------ */
+
+struct unet_run {
+    const struct model *model;
+    struct transfer transfer;
+    struct tensor x, eps, sinus, context, kv;
+    struct pass *context_pass, *step_pass;
+    float *sinus_row;
+};
+
+static bool unet_run_record(struct unet_run *r, struct tinct_err *err)
+{
+    const struct unet *u = &r->model->unet;
+
+    r->context_pass = pass_begin(r->model->device);
+    unet_context_record(r->context_pass, u, r->kv, r->context);
+    r->step_pass = pass_begin(r->model->device);
+    unet_record(r->step_pass, u, r->eps, r->x, r->sinus, r->kv);
+    return pass_end(r->context_pass, err) && pass_end(r->step_pass, err);
+}
+
+struct unet_run *unet_run_create(const struct model *m, uint32_t images, uint32_t h, uint32_t w, uint32_t tokens,
+                                 struct tinct_err *err)
+{
+    struct unet_run *r = calloc(1, sizeof *r);
+    const struct unet *u = &m->unet;
+    enum dtype dtype = device_dtype(m->device);
+
+    if (r) r->sinus_row = calloc(u->model_channels, sizeof(float));
+    if (!r || !r->sinus_row) {
+        tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a UNet run");
+        unet_run_free(r);
+        return NULL;
+    }
+    r->model = m;
+    transfer_add(&r->transfer, &r->x, dtype, 4, (uint32_t[]) { images, h, w, UNET_LATENT });
+    transfer_add(&r->transfer, &r->eps, dtype, 4, (uint32_t[]) { images, h, w, UNET_LATENT });
+    transfer_add(&r->transfer, &r->sinus, DTYPE_F32, 2, (uint32_t[]) { 1, u->model_channels });
+    transfer_add(&r->transfer, &r->context, dtype, 3, (uint32_t[]) { images, tokens, u->context });
+    transfer_add(&r->transfer, &r->kv, dtype, 3, (uint32_t[]) { images, tokens, u->kv_channels });
+    struct tensor *const all[] = { &r->x, &r->eps, &r->sinus, &r->context, &r->kv };
+    if (!transfer_allocate(&r->transfer, m->device, all, 5, err) || !unet_run_record(r, err)) {
+        tinct_within(err, "unet");
+        unet_run_free(r);
+        return NULL;
+    }
+    return r;
+}
+
+void unet_run_free(struct unet_run *r)
+{
+    if (!r) return;
+    pass_free(r->context_pass);
+    pass_free(r->step_pass);
+    transfer_free(&r->transfer);
+    free(r->sinus_row);
+    free(r);
+}
+
+bool unet_run_context(struct unet_run *r, const float *context, struct tinct_err *err)
+{
+    return (tensor_upload(r->context, context, r->model->unet.context, err) && pass_run(r->context_pass, err)) ||
+           tinct_within(err, "unet");
+}
+
+bool unet_run_step(struct unet_run *r, float *eps, const float *x, double t, struct tinct_err *err)
+{
+    unet_timestep(&r->model->unet, r->sinus_row, t);
+    return (tensor_upload(r->sinus, r->sinus_row, r->model->unet.model_channels, err) &&
+            tensor_upload(r->x, x, UNET_LATENT, err) && pass_run(r->step_pass, err) &&
+            tensor_download(r->eps, eps, UNET_LATENT, err)) ||
+           tinct_within(err, "unet");
+}
+
+const struct pass *unet_run_pass(const struct unet_run *r)
+{
+    return r->step_pass;
+}
+
+uint64_t unet_run_bytes(const struct unet_run *r)
+{
+    return r->transfer.used + pass_scratch_bytes(r->step_pass) + pass_scratch_bytes(r->context_pass);
+}
+
+/* ---- VAE ------------------------------------------------------------------- */
+
+bool vae_decode(const struct model *m, float *rgb, const float *latent, uint32_t h, uint32_t w, struct tinct_err *err)
+{
+    enum dtype dtype = device_dtype(m->device);
+    uint32_t f = m->vae.factor;
+    struct transfer t = { 0 };
+    struct tensor z, picture;
+
+    transfer_add(&t, &z, dtype, 4, (uint32_t[]) { 1, h, w, VAE_LATENT });
+    transfer_add(&t, &picture, dtype, 4, (uint32_t[]) { 1, h * f, w * f, 4 });
+    bool ok = transfer_allocate(&t, m->device, (struct tensor *[]) { &z, &picture }, 2, err) &&
+              tensor_upload(z, latent, VAE_LATENT, err);
+    if (ok) {
+        struct pass *pass = pass_begin(m->device);
+        vae_decode_record(pass, &m->vae, picture, z);
+        ok = run_once(pass, err) && tensor_download(picture, rgb, 3, err);
+    }
+    transfer_free(&t);
+    return ok || tinct_within(err, "vae");
+}
+
+bool vae_encode(const struct model *m, float *moments, const float *rgb, uint32_t h, uint32_t w, struct tinct_err *err)
+{
+    enum dtype dtype = device_dtype(m->device);
+    uint32_t f = m->vae.factor;
+    struct transfer t = { 0 };
+    struct tensor picture, out;
+
+    transfer_add(&t, &picture, dtype, 4, (uint32_t[]) { 1, h, w, 4 });
+    transfer_add(&t, &out, dtype, 4, (uint32_t[]) { 1, h / f, w / f, 2 * VAE_LATENT });
+    bool ok = transfer_allocate(&t, m->device, (struct tensor *[]) { &picture, &out }, 2, err) &&
+              tensor_upload(picture, rgb, 3, err);
+    if (ok) {
+        struct pass *pass = pass_begin(m->device);
+        vae_encode_record(pass, &m->vae, out, picture);
+        ok = run_once(pass, err) && tensor_download(out, moments, 2 * VAE_LATENT, err);
+    }
+    transfer_free(&t);
+    return ok || tinct_within(err, "vae");
+}
