@@ -1,0 +1,179 @@
+/* Runs single stages of a model on files of raw fp32, for comparison with the reference implementations.
+ *
+ *     stage MODEL DEVICE fp32|fast < commands
+ *
+ * One command a line; every file is a dense little-endian array:
+ *     text CHUNKS SKIP IDS Z            ids uint32 [chunks, 77] -> z [chunks, 77, width]
+ *     unet N H W T TOKENS X CONTEXT EPS x [N, H, W, 4], context [N, tokens, width] -> eps [N, H, W, 4]
+ *     time N H W TOKENS REPEATS         prints the best of REPEATS evaluations on zeros, in seconds
+ *     decode H W Z RGB                  z [H, W, 4] -> rgb [8 H, 8 W, 3]
+ *     timedecode H W REPEATS            prints the best, in seconds
+ *     encode H W RGB MOMENTS            rgb [H, W, 3] -> moments [H / 8, W / 8, 8]
+ * After each command a line "ok" or "ok SECONDS" on standard output; the first failure ends it with its sentence. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "pipeline/stages.h"
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void *read_file(const char *path, size_t size)
+{
+    FILE *f = fopen(path, "rb");
+    void *data = calloc(1, size);
+    if (!f || !data || fread(data, 1, size, f) != size) {
+        fprintf(stderr, "stage: %s: wanted %zu bytes\n", path, size);
+        exit(2);
+    }
+    fclose(f);
+    return data;
+}
+
+static void write_file(const char *path, const void *data, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, size, f) != size || fclose(f)) {
+        fprintf(stderr, "stage: %s: cannot write\n", path);
+        exit(2);
+    }
+}
+
+static bool run_text(struct model *m, const char *line, struct tinct_err *err)
+{
+    char ids_path[512], z_path[512];
+    unsigned chunks, skip;
+    if (sscanf(line, "text %u %u %511s %511s", &chunks, &skip, ids_path, z_path) != 4) exit(2);
+    uint32_t *ids = read_file(ids_path, sizeof(uint32_t) * CLIP_TOKENS * chunks);
+    size_t size = sizeof(float) * CLIP_TOKENS * chunks * m->clip.width;
+    float *z = malloc(size);
+    bool ok = text_encode(m, z, ids, chunks, skip, err);
+    if (ok) write_file(z_path, z, size);
+    free(ids);
+    free(z);
+    return ok;
+}
+
+static bool run_unet(struct model *m, const char *line, struct tinct_err *err)
+{
+    char x_path[512], context_path[512], eps_path[512];
+    unsigned n, h, w, tokens;
+    double t;
+    if (sscanf(line, "unet %u %u %u %lf %u %511s %511s %511s", &n, &h, &w, &t, &tokens, x_path, context_path,
+               eps_path) != 8)
+        exit(2);
+    size_t size = sizeof(float) * n * h * w * UNET_LATENT;
+    float *x = read_file(x_path, size), *eps = malloc(size);
+    float *context = read_file(context_path, sizeof(float) * n * tokens * m->unet.context);
+    struct unet_run *run = unet_run_create(m, n, h, w, tokens, err);
+    bool ok = run && unet_run_context(run, context, err) && unet_run_step(run, eps, x, t, err);
+    if (ok) write_file(eps_path, eps, size);
+    unet_run_free(run);
+    free(x);
+    free(eps);
+    free(context);
+    return ok;
+}
+
+static bool time_unet(struct model *m, const char *line, double *best, struct tinct_err *err)
+{
+    unsigned n, h, w, tokens, repeats;
+    if (sscanf(line, "time %u %u %u %u %u", &n, &h, &w, &tokens, &repeats) != 5) exit(2);
+    float *x = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x), *eps = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x);
+    float *context = calloc((size_t)n * tokens * m->unet.context, sizeof *context);
+    struct unet_run *run = unet_run_create(m, n, h, w, tokens, err);
+    bool ok = run && unet_run_context(run, context, err);
+    *best = 1e30;
+    for (unsigned i = 0; ok && i < repeats; i++) {
+        double begin = now();
+        ok = unet_run_step(run, eps, x, 500.0, err);
+        if (now() - begin < *best) *best = now() - begin;
+    }
+    unet_run_free(run);
+    free(x);
+    free(eps);
+    free(context);
+    return ok;
+}
+
+static bool run_decode(struct model *m, const char *line, double *best, struct tinct_err *err)
+{
+    char z_path[512] = "", rgb_path[512] = "";
+    unsigned h, w, repeats = 1;
+    bool timed = !strncmp(line, "timedecode", 10);
+    if (timed ? sscanf(line, "timedecode %u %u %u", &h, &w, &repeats) != 3
+              : sscanf(line, "decode %u %u %511s %511s", &h, &w, z_path, rgb_path) != 4)
+        exit(2);
+    size_t size = sizeof(float) * h * w * 3 * m->vae.factor * m->vae.factor, z_size = sizeof(float) * h * w * VAE_LATENT;
+    float *z = timed ? calloc(1, z_size) : read_file(z_path, z_size), *rgb = malloc(size);
+    bool ok = true;
+    *best = 1e30;
+    for (unsigned i = 0; ok && i < repeats; i++) {
+        double begin = now();
+        ok = vae_decode(m, rgb, z, h, w, err);
+        if (now() - begin < *best) *best = now() - begin;
+    }
+    if (ok && !timed) write_file(rgb_path, rgb, size);
+    free(z);
+    free(rgb);
+    return ok;
+}
+
+static bool run_encode(struct model *m, const char *line, struct tinct_err *err)
+{
+    char rgb_path[512], moments_path[512];
+    unsigned h, w;
+    if (sscanf(line, "encode %u %u %511s %511s", &h, &w, rgb_path, moments_path) != 4) exit(2);
+    size_t size = sizeof(float) * (h / m->vae.factor) * (w / m->vae.factor) * 2 * VAE_LATENT;
+    float *rgb = read_file(rgb_path, sizeof(float) * h * w * 3), *moments = malloc(size);
+    bool ok = vae_encode(m, moments, rgb, h, w, err);
+    if (ok) write_file(moments_path, moments, size);
+    free(rgb);
+    free(moments);
+    return ok;
+}
+
+static bool run(struct model *m, const char *line, struct tinct_err *err)
+{
+    double best = 0;
+    bool ok;
+
+    if (!strncmp(line, "text ", 5)) ok = run_text(m, line, err);
+    else if (!strncmp(line, "unet ", 5)) ok = run_unet(m, line, err);
+    else if (!strncmp(line, "time ", 5)) ok = time_unet(m, line, &best, err);
+    else if (!strncmp(line, "encode ", 7)) ok = run_encode(m, line, err);
+    else ok = run_decode(m, line, &best, err);
+    if (ok) printf(best > 0 && best < 1e30 ? "ok %.4f\n" : "ok\n", best);
+    fflush(stdout);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    struct tinct_err err = { 0 };
+    char line[2048];
+
+    if (argc != 4) {
+        fprintf(stderr, "usage: stage MODEL DEVICE fp32|fast < commands\n");
+        return 2;
+    }
+    struct device *device = device_open(&(struct device_options) {
+        .name = argv[2], .validation = getenv("TINCT_VALIDATION") != NULL,
+        .precision = strcmp(argv[3], "fast") ? TINCT_PRECISION_FP32 : TINCT_PRECISION_FAST }, &err);
+    double begin = now();
+    struct model *m = device ? model_open(device, &(struct model_options) { .path = argv[1], .encoder = true }, &err) : NULL;
+    bool ok = m != NULL;
+    if (ok) printf("ready %.4f %s, %s\n", now() - begin, device_about(device)->name, device_about(device)->detail);
+    fflush(stdout);
+    while (ok && fgets(line, sizeof line, stdin)) ok = run(m, line, &err);
+    if (!ok) fprintf(stderr, "stage: %s\n", err.text);
+    model_close(m);
+    device_close(device);
+    return ok ? 0 : 1;
+}
