@@ -1,0 +1,109 @@
+"""Whole pictures against the diffusers pipeline: same weights, same noise, 20 steps of Euler, CFG 7. Prints TAP.
+
+    pictures.py TINCT_PROGRAM CHECKPOINT VOCABULARY_GZ [--devices cpu] [--size 256] [--prompt TEXT]
+
+With two devices their pictures are compared with each other too. The noise is drawn here afresh (Philox 4x32-10 and
+Box-Muller as CUDA does), so that the generator is part of what is checked.
+"""
+import argparse
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+from PIL import Image
+from transformers import CLIPTokenizer
+
+import reference
+
+
+def philox(seed, count):
+    key = [seed & 0xFFFFFFFF, seed >> 32]
+    c = [np.zeros(count, np.uint64), np.zeros(count, np.uint64), np.arange(count, dtype=np.uint64), np.zeros(count, np.uint64)]
+    mask = np.uint64(0xFFFFFFFF)
+    for _ in range(10):
+        a, b = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
+        c = [(b >> np.uint64(32)) ^ c[1] ^ np.uint64(key[0]), b & mask, (a >> np.uint64(32)) ^ c[3] ^ np.uint64(key[1]), a & mask]
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    u = c[0].astype(np.float64) * 2.0 ** -32 + 2.0 ** -33
+    v = 2 * np.pi * (c[1].astype(np.float64) * 2.0 ** -32 + 2.0 ** -33)
+    return (np.sqrt(-2 * np.log(u)) * np.sin(v)).astype(np.float32)
+
+
+def tokenizer(vocabulary, folder):
+    """CLIPTokenizer from the published merges, as CLIP's own code reads them."""
+    lines = gzip.open(vocabulary).read().decode("utf-8").split("\n")
+    merges = [line for line in lines[1:49152 - 256 - 2 + 1]]
+    printable = list(range(33, 127)) + list(range(161, 173)) + list(range(174, 256))
+    characters = [chr(b) for b in printable]
+    n = 0
+    for b in range(256):
+        if b not in printable:
+            characters.append(chr(256 + n))
+            n += 1
+    words = characters + [c + "</w>" for c in characters] + ["".join(m.split()) for m in merges] + ["<|startoftext|>", "<|endoftext|>"]
+    with open(os.path.join(folder, "vocab.json"), "w") as f:
+        json.dump({w: i for i, w in enumerate(words)}, f)
+    with open(os.path.join(folder, "merges.txt"), "w") as f:
+        f.write("#version: 0.2\n" + "\n".join(merges) + "\n")
+    return CLIPTokenizer(os.path.join(folder, "vocab.json"), os.path.join(folder, "merges.txt"), pad_token="<|endoftext|>")
+
+
+def uniform_sigmas(steps):
+    """A1111's Uniform: even timesteps 999..0, sigma interpolated in its logarithm."""
+    betas = np.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000) ** 2
+    abar = np.cumprod(1 - betas)
+    return np.exp(np.interp(np.linspace(999, 0, steps), np.arange(1000), np.log(((1 - abar) / abar) ** 0.5)))
+
+
+def psnr(a, b):
+    mse = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
+    return 10 * np.log10(255.0 ** 2 / mse) if mse else 999.0
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("tinct"); p.add_argument("checkpoint"); p.add_argument("vocabulary")
+    p.add_argument("--devices", default="cpu"); p.add_argument("--size", type=int, default=256)
+    p.add_argument("--prompt", default="a lovely cat on a red sofa, oil painting"); p.add_argument("--negative", default="blurry")
+    a = p.parse_args()
+    torch.set_num_threads(os.cpu_count())
+    n, steps, seed = a.size // 8, 20, 42
+    with tempfile.TemporaryDirectory() as folder:
+        sd = reference.load(a.checkpoint)
+        scheduler = EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
+        pipe = StableDiffusionPipeline(vae=reference.vae(sd), text_encoder=reference.text(sd), tokenizer=tokenizer(a.vocabulary, folder),
+                                       unet=reference.unet(sd), scheduler=scheduler, safety_checker=None, feature_extractor=None,
+                                       requires_safety_checker=False)
+        pipe.set_progress_bar_config(disable=True)
+        del sd
+        sigmas = uniform_sigmas(steps)
+        noise = torch.from_numpy(philox(seed, 4 * n * n).reshape(1, 4, n, n))
+        # the pipeline multiplies by sqrt(sigma_max^2 + 1), A1111 by sigma_max
+        noise = noise * (sigmas[0] / np.sqrt(sigmas[0] ** 2 + 1))
+        want = pipe(a.prompt, negative_prompt=a.negative, guidance_scale=7.0, sigmas=list(sigmas), latents=noise,
+                    width=a.size, height=a.size, output_type="np").images[0]
+        want = (want * 255).round().astype(np.uint8)
+        pictures, count = {}, 0
+        for device in a.devices.split(","):
+            out = os.path.join(folder, device.replace(" ", "_") + ".png")
+            subprocess.run([a.tinct, "paint", a.prompt, "-n", a.negative, "-m", a.checkpoint, "--steps", str(steps), "--cfg-scale", "7",
+                            "-s", str(seed), "-W", str(a.size), "-H", str(a.size), "--sampling-method", "Euler", "--scheduler", "Uniform",
+                            "--device", device, "--precision", "fp32", "-q", "-o", out], check=True, stdout=subprocess.DEVNULL)
+            pictures[device] = np.asarray(Image.open(out).convert("RGB"))
+            value, count = psnr(pictures[device], want), count + 1
+            print(f"{'ok' if value >= 45 else 'not ok'} {count} - {device}: picture {a.size}x{a.size} against diffusers: PSNR {value:.1f} dB (bar 45)", flush=True)
+        names = list(pictures)
+        for other in names[1:]:
+            value, count = psnr(pictures[names[0]], pictures[other]), count + 1
+            print(f"{'ok' if value >= 45 else 'not ok'} {count} - {names[0]} against {other}: PSNR {value:.1f} dB (bar 45)", flush=True)
+        print(f"1..{count}")
+
+
+if __name__ == "__main__":
+    main()
