@@ -1,0 +1,120 @@
+#include "pipeline/context.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double context_now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+void context_log(const struct tinct *t, enum tinct_log_level level, const char *fmt, ...)
+{
+    char line[1024];
+    va_list args;
+
+    if (!t->log) return;
+    va_start(args, fmt);
+    vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    t->log(t->log_user, level, line);
+}
+
+static void describe(struct tinct *t, const struct tinct_options *o, double begin)
+{
+    const struct device_info *d = device_about(t->device);
+    static const char kind[] = "SD1.x";
+    char *name = malloc(sizeof d->name + sizeof d->detail + 32), *path = malloc(strlen(o->model) + 1);
+
+    if (name) sprintf(name, "%s: %s (%s)", d->backend, d->name, d->detail);
+    if (path) strcpy(path, o->model);
+    uint32_t side = t->model->unet.context == 768 ? 512 : 256;      /* SD1.5's own size; the demo's */
+    t->about = (struct tinct_about) {
+        .device = name, .model = path, .model_kind = kind, .width = (int)side, .height = (int)side,
+        .weights_bytes = weights_bytes(t->model->weights), .load_ms = context_now_ms() - begin,
+    };
+}
+
+struct tinct *tinct_open(const struct tinct_options *o, struct tinct_err *err)
+{
+    double begin = context_now_ms();
+    struct tinct *t = calloc(1, sizeof *t);
+
+    if (!t) {
+        tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a context");
+        return NULL;
+    }
+    t->log = o->log;
+    t->log_user = o->log_user;
+    if (!o->model) {
+        tinct_fail(err, TINCT_ERR_ARG, "no model is named");
+        goto fail;
+    }
+    t->device = device_open(&(struct device_options) {
+        .name = o->device, .precision = o->precision, .threads = o->threads, .cache_dir = o->cache_dir,
+        .validation = getenv("TINCT_VALIDATION") != NULL, .log = o->log, .log_user = o->log_user }, err);
+    if (!t->device) goto fail;
+    t->model = model_open(t->device, &(struct model_options) {
+        .path = o->model, .vae_path = o->vae, .threads = o->threads }, err);
+    if (!t->model) goto fail;
+    describe(t, o, begin);
+    context_log(t, TINCT_LOG_INFO, "%s: %s, %.0f MiB of weights on %s in %.0f ms", t->about.model, t->about.model_kind,
+                (double)t->about.weights_bytes / (1024.0 * 1024.0), t->about.device, t->about.load_ms);
+    return t;
+fail:
+    tinct_close(t);
+    return NULL;
+}
+
+void tinct_close(struct tinct *t)
+{
+    if (!t) return;
+    context_drop_runs(t);
+    model_close(t->model);
+    device_close(t->device);
+    free((char *)t->about.device);
+    free((char *)t->about.model);
+    free(t);
+}
+
+struct tinct_about tinct_about(const struct tinct *t)
+{
+    return t->about;
+}
+
+void context_drop_runs(struct tinct *t)
+{
+    for (int i = 0; i < CONTEXT_RUNS; i++) {
+        unet_run_free(t->runs[i]);
+        t->runs[i] = NULL;
+        t->serials[i] = 0;
+    }
+}
+
+struct unet_run *context_run(struct tinct *t, struct run_size size, struct tinct_err *err)
+{
+    int at = 0;
+
+    while (at < CONTEXT_RUNS - 1 && t->runs[at] && memcmp(&t->sizes[at], &size, sizeof size)) at++;
+    struct unet_run *run = t->runs[at];
+    uint64_t serial = t->serials[at];
+    if (run && memcmp(&t->sizes[at], &size, sizeof size)) {
+        unet_run_free(run);                 /* the least recently used makes room */
+        run = t->runs[at] = NULL;
+    }
+    if (!run) serial = 0;
+    if (!run) run = unet_run_create(t->model, size.images, size.h, size.w, size.tokens, err);
+    if (!run) return NULL;
+    memmove(&t->runs[1], &t->runs[0], (size_t)at * sizeof t->runs[0]);
+    memmove(&t->sizes[1], &t->sizes[0], (size_t)at * sizeof t->sizes[0]);
+    memmove(&t->serials[1], &t->serials[0], (size_t)at * sizeof t->serials[0]);
+    t->runs[0] = run;
+    t->sizes[0] = size;
+    t->serials[0] = serial;
+    return run;
+}

@@ -1,0 +1,30 @@
+/* The context behind struct tinct: a device, a model and what is kept between pictures. */
+#ifndef TINCT_PIPELINE_CONTEXT_H
+#define TINCT_PIPELINE_CONTEXT_H
+
+#include "pipeline/stages.h"
+
+enum { CONTEXT_RUNS = 4 };
+
+struct tinct {
+    struct device *device;
+    struct model *model;
+    struct unet_run *runs[CONTEXT_RUNS];    /* most recently used first; NULL behind the last */
+    struct run_size { uint32_t images, h, w, tokens; } sizes[CONTEXT_RUNS];
+    uint64_t serials[CONTEXT_RUNS];         /* of the guidance whose text each run holds; 0: none */
+    struct tinct_about about;
+    void (*log)(void *user, enum tinct_log_level level, const char *line);
+    void *log_user;
+};
+
+/* The UNet for this size, kept for the next picture of that size. Belongs to t. */
+struct unet_run *context_run(struct tinct *t, struct run_size size, struct tinct_err *err);
+
+/* Give back the memory of all kept runs: before a VAE that would not fit beside them. */
+void context_drop_runs(struct tinct *t);
+
+void context_log(const struct tinct *t, enum tinct_log_level level, const char *fmt, ...) TINCT_PRINTF(3, 4);
+
+double context_now_ms(void);                /* a clock that only goes forward */
+
+#endif
