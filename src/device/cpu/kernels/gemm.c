@@ -97,7 +97,9 @@ static const float *pixel_of(const struct gemm_params *p, const struct run *run,
 {
     uint32_t y = (uint32_t)(place->y + run->ky), x = (uint32_t)(place->x + run->kx), shift = p->upsample - 1;
 
-    if (y >= p->in_h << shift || x >= p->in_w << shift) return zeros;
+    uint32_t seen_h = shift ? p->out_h : p->in_h, seen_w = shift ? p->out_w : p->in_w;
+
+    if (y >= seen_h || x >= seen_w) return zeros;
     return run->x + (size_t)(place->first + (y >> shift) * p->in_w + (x >> shift)) * run->stride;
 }
 
