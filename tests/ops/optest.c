@@ -1,0 +1,433 @@
+#include "ops/optest.h"
+
+#include <stdlib.h>
+
+#include "tensor/convert.h"
+
+enum { GUARD = SPAN_ALIGN, GUARD_BYTE = 0xff, RANDOM_PERIOD = 1 << 20 };   /* all ones: NaN in f32 and in f16 */
+
+struct combination {
+    const char *name, *device, *cpu, *vulkan, *act;
+    enum tinct_precision precision;
+};
+
+static const struct combination combinations[] = {
+    { "cpu/generic",       "cpu",    "generic", NULL,     NULL,  TINCT_PRECISION_FP32 },
+    { "cpu/avx2",          "cpu",    "avx2",    NULL,     NULL,  TINCT_PRECISION_FP32 },
+    { "cpu/avx512",        "cpu",    "avx512",  NULL,     NULL,  TINCT_PRECISION_FP32 },
+    { "cpu/bf16",          "cpu",    "bf16",    NULL,     NULL,  TINCT_PRECISION_FAST },
+    { "vulkan/soft/f32",   "vulkan", NULL,      "soft",   "f32", TINCT_PRECISION_DEFAULT },
+    { "vulkan/soft/f16",   "vulkan", NULL,      "soft",   "f16", TINCT_PRECISION_DEFAULT },
+    { "vulkan/tile/f32",   "vulkan", NULL,      "tile",   "f32", TINCT_PRECISION_DEFAULT },
+    { "vulkan/tile/f16",   "vulkan", NULL,      "tile",   "f16", TINCT_PRECISION_DEFAULT },
+};
+enum { COMBINATIONS = sizeof combinations / sizeof *combinations };
+
+struct optest_memory {              /* what a case took: a guarded buffer or host memory */
+    struct optest_memory *next;
+    struct buffer *buffer;
+    void *host;
+    uint64_t bytes;                 /* of the buffer between its guards */
+    uint32_t row_bytes, first_bytes, used_bytes;    /* a column range; else 0 */
+};
+
+struct one_test {
+    const struct combination *combination;
+    const struct optest_case *test;
+};
+
+static struct optest now;                            /* the open device: one combination at a time */
+static const struct combination *open_combination;
+static struct tinct_err open_err;
+
+/* ---- devices ------------------------------------------------------------ */
+
+static void print_line(void *user, enum tinct_log_level level, const char *line)
+{
+    (void)user;
+    if (level <= TINCT_LOG_WARN) print_message("# %s\n", line);
+}
+
+static void set_or_unset(const char *name, const char *value)
+{
+    if (value) setenv(name, value, 1);
+    else unsetenv(name);
+}
+
+static void close_combination(void)
+{
+    device_close(now.device);
+    now = (struct optest) { 0 };
+    open_combination = NULL;
+}
+
+static void open_device(const struct combination *c)
+{
+    const char *vulkan = getenv("TINCT_TEST_VULKAN");
+    struct device_options options = {
+        .name = !strcmp(c->device, "vulkan") ? (vulkan ? vulkan : "llvmpipe") : c->device,
+        .precision = c->precision, .threads = 2, .validation = true, .log = print_line,
+    };
+
+    close_combination();
+    set_or_unset("TINCT_CPU", c->cpu);
+    set_or_unset("TINCT_VULKAN", c->vulkan);
+    set_or_unset("TINCT_ACT", c->act);
+    open_err = (struct tinct_err) { 0 };
+    now.device = device_open(&options, &open_err);
+    now.combination = c->name;
+    now.bf16 = c->cpu && !strcmp(c->cpu, "bf16");
+    if (now.device) now.dtype = device_dtype(now.device);
+    open_combination = c;
+}
+
+/* A missing device or instruction set is skipped; an open device that is not what was asked for is a failure. */
+static void need_combination(const struct combination *c)
+{
+    if (open_combination != c) open_device(c);
+    if (!now.device) {
+        print_message("# skip: %s: %s\n", c->name, open_err.text);
+        if (open_err.code != TINCT_ERR_DEVICE || !strcmp(c->name, "cpu/generic")) fail();
+        skip();
+    }
+    const char *core = c->cpu ? c->cpu : c->vulkan, *detail = device_about(now.device)->detail;
+    if (!strstr(detail, core)) fail_msg("asked for %s, got %s", core, detail);
+    if (c->act) assert_string_equal(dtype_name(now.dtype), c->act);
+}
+
+/* ---- memory ------------------------------------------------------------- */
+
+static struct optest_memory *remember(struct optest *t)
+{
+    struct optest_memory *m = calloc(1, sizeof *m);
+    assert_non_null(m);
+    m->next = t->memory;
+    t->memory = m;
+    return m;
+}
+
+void *optest_host(struct optest *t, size_t bytes)
+{
+    struct optest_memory *m = remember(t);
+    m->host = calloc(1, bytes ? bytes : 1);
+    assert_non_null(m->host);
+    return m->host;
+}
+
+static bool all_guard(const unsigned char *p, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (p[i] != GUARD_BYTE) return false;
+    return true;
+}
+
+static bool guards_are_whole(const struct optest_memory *m)
+{
+    uint64_t size = m->bytes + 2 * GUARD;
+    unsigned char *all = malloc(size);
+    bool ok = all && buffer_read(m->buffer, 0, all, size, NULL);
+
+    ok = ok && all_guard(all, GUARD) && all_guard(all + GUARD + m->bytes, GUARD);
+    for (uint64_t row = 0; ok && m->row_bytes && row < m->bytes; row += m->row_bytes) {
+        const unsigned char *p = all + GUARD + row;
+        ok = all_guard(p, m->first_bytes) &&
+             all_guard(p + m->first_bytes + m->used_bytes, m->row_bytes - m->first_bytes - m->used_bytes);
+    }
+    free(all);
+    return ok;
+}
+
+/* Gives everything back; false if a guard was written. */
+static bool forget_all(struct optest *t)
+{
+    bool ok = true;
+
+    pass_free(t->pass);
+    t->pass = NULL;
+    while (t->memory) {
+        struct optest_memory *m = t->memory;
+        if (m->buffer && !guards_are_whole(m)) ok = false;
+        t->memory = m->next;
+        buffer_free(m->buffer);
+        free(m->host);
+        free(m);
+    }
+    return ok;
+}
+
+/* ---- operands ----------------------------------------------------------- */
+
+static uint64_t next_random(struct optest *t)    /* splitmix64 */
+{
+    uint64_t z = t->random += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+uint32_t optest_below(struct optest *t, uint32_t end)
+{
+    return (uint32_t)((next_random(t) >> 32) * end >> 32);
+}
+
+static float rounded(enum dtype dtype, float value)
+{
+    return dtype == DTYPE_F16 ? convert_f16_to_f32(convert_f32_to_f16(value)) : value;
+}
+
+static float *random_values(struct optest *t, enum dtype dtype, size_t count, float mean, float spread)
+{
+    float *values = optest_host(t, count * sizeof *values);
+
+    for (size_t i = 0; i < count; i++) {
+        double unit = (double)(next_random(t) >> 11) * 0x1p-52 - 1.0;
+        values[i] = i < RANDOM_PERIOD ? rounded(dtype, (float)(mean + spread * unit)) : values[i - RANDOM_PERIOD];
+    }
+    return values;
+}
+
+float *optest_random(struct optest *t, size_t count, float mean, float spread)
+{
+    return random_values(t, t->dtype, count, mean, spread);
+}
+
+float *optest_random_f32(struct optest *t, size_t count, float mean, float spread)
+{
+    return random_values(t, DTYPE_F32, count, mean, spread);
+}
+
+static void store(void *out, enum dtype dtype, size_t at, float value)
+{
+    if (dtype == DTYPE_F32) ((float *)out)[at] = value;
+    else ((uint16_t *)out)[at] = convert_f32_to_f16(value);
+}
+
+struct tensor optest_columns(struct optest *t, enum dtype dtype, uint32_t dims, const uint32_t *shape,
+                             uint32_t first, uint32_t stride, const float *values)
+{
+    struct tensor whole = tensor_view(NULL, GUARD, dtype, dims, shape);
+    uint32_t channels = tensor_channels(whole), size = (uint32_t)dtype_size(dtype);
+    uint64_t rows = tensor_rows(whole), bytes = rows * stride * size;
+    struct tinct_err err = { 0 };
+
+    assert_true(first + channels <= stride);
+    struct optest_memory *m = remember(t);
+    m->bytes = bytes;
+    m->row_bytes = stride * size;
+    m->first_bytes = first * size;
+    m->used_bytes = channels * size;
+    m->buffer = buffer_create(t->device, bytes + 2 * GUARD, &err);
+    if (!m->buffer) fail_msg("%s", err.text);
+
+    unsigned char *all = malloc(bytes + 2 * GUARD);
+    assert_non_null(all);
+    memset(all, GUARD_BYTE, bytes + 2 * GUARD);
+    for (uint64_t r = 0; r < rows; r++)
+        for (uint32_t c = 0; c < channels; c++)
+            store(all + GUARD, dtype, r * stride + first + c, values ? values[r * channels + c] : NAN);
+    bool ok = buffer_write(m->buffer, 0, all, bytes + 2 * GUARD, &err);
+    free(all);
+    if (!ok) fail_msg("%s", err.text);
+
+    whole.buffer = m->buffer;
+    whole.stride = stride;
+    whole.offset += first * size;
+    return whole;
+}
+
+struct tensor optest_tensor(struct optest *t, enum dtype dtype, uint32_t dims, const uint32_t *shape,
+                            const float *values)
+{
+    return optest_columns(t, dtype, dims, shape, 0, shape[dims - 1], values);
+}
+
+struct tensor optest_vector(struct optest *t, uint32_t count, const float *values)
+{
+    return optest_tensor(t, DTYPE_F32, 1, &count, values);
+}
+
+/* Which row of the file column n of the packed weight is: GEGLU interleaves 4 values and 4 gates. */
+static uint32_t file_row(uint32_t n, uint32_t outputs, bool geglu)
+{
+    if (!geglu) return n;
+    return n / 8 * 4 + n % 4 + (n % 8 < 4 ? 0 : outputs / 2);
+}
+
+static struct tensor packed_tensor(struct optest *t, const float *values, uint32_t outputs, uint32_t inputs,
+                                   uint32_t taps, bool geglu)
+{
+    uint32_t panels = (outputs + 63) / 64, k = (taps * inputs + 31) / 32 * 32;
+    float *packed = optest_host(t, (size_t)panels * k * 64 * sizeof *packed);
+
+    for (uint32_t n = 0; n < outputs; n++) {
+        const float *row = values + (size_t)file_row(n, outputs, geglu) * inputs * taps;
+        for (uint32_t tap = 0; tap < taps; tap++)
+            for (uint32_t c = 0; c < inputs; c++)
+                packed[((size_t)(n / 64) * k + tap * inputs + c) * 64 + n % 64] = row[c * taps + tap];
+    }
+    return optest_tensor(t, DTYPE_F16, 3, (uint32_t[]) { panels, k, 64 }, packed);
+}
+
+struct optest_weight optest_weight(struct optest *t, uint32_t outputs, uint32_t inputs, uint32_t kernel, int flags)
+{
+    uint32_t taps = kernel * kernel;
+    float spread = sqrtf(3.0f / (float)(inputs * taps));         /* outputs of the size of the inputs */
+    float *values = random_values(t, DTYPE_F16, (size_t)outputs * inputs * taps, 0, spread);
+    struct optest_weight w = { .values = values, .device = {
+        .outputs = outputs, .inputs = inputs, .kernel_h = kernel, .kernel_w = kernel, .geglu = flags & OPTEST_GEGLU,
+    } };
+
+    w.device.packed = packed_tensor(t, values, outputs, inputs, taps, w.device.geglu);
+    if (flags & OPTEST_BIAS) {
+        float *laid_out = optest_host(t, outputs * sizeof *laid_out);
+        w.bias = optest_random_f32(t, outputs, 0, 1);
+        for (uint32_t n = 0; n < outputs; n++) laid_out[n] = w.bias[file_row(n, outputs, w.device.geglu)];
+        w.device.bias = optest_vector(t, outputs, laid_out);
+    }
+    return w;
+}
+
+/* ---- running and comparing ---------------------------------------------- */
+
+struct pass *optest_pass(struct optest *t)
+{
+    pass_free(t->pass);
+    t->pass = pass_begin(t->device);
+    assert_non_null(t->pass);
+    return t->pass;
+}
+
+void optest_run(struct optest *t)
+{
+    struct tinct_err err = { 0 };
+    if (!pass_end(t->pass, &err) || !pass_run(t->pass, &err)) fail_msg("%s", err.text);
+}
+
+void optest_refused(struct optest *t, const char *words)
+{
+    struct tinct_err err = { 0 };
+    bool ok = pass_end(t->pass, &err);
+    check_refused(ok, &err, TINCT_ERR_ARG, words);
+}
+
+float *optest_read(struct optest *t, struct tensor x)
+{
+    uint32_t rows = tensor_rows(x), channels = tensor_channels(x);
+    uint64_t bytes = tensor_bytes(x);
+    float *values = optest_host(t, (size_t)rows * channels * sizeof *values);
+    void *raw = malloc(bytes);
+    struct tinct_err err = { 0 };
+
+    assert_non_null(raw);
+    bool ok = buffer_read(x.buffer, x.offset, raw, bytes, &err);
+    for (size_t r = 0; ok && r < rows; r++)
+        for (size_t c = 0; c < channels; c++) {
+            size_t at = r * x.stride + c;
+            values[r * channels + c] = x.dtype == DTYPE_F32 ? ((float *)raw)[at]
+                                                            : convert_f16_to_f32(((uint16_t *)raw)[at]);
+        }
+    free(raw);
+    if (!ok) fail_msg("%s", err.text);
+    return values;
+}
+
+void optest_all_written(struct optest *t, const float *got, size_t count)
+{
+    (void)t;
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(got[i])) fail_msg("element %zu of %zu is %g: never written, or made of what lies outside", i,
+                                        count, (double)got[i]);
+}
+
+void optest_close(struct optest *t, const float *got, const double *want, const double *tolerance, uint32_t rows,
+                  uint32_t columns)
+{
+    double worst = -1;
+    size_t at = 0;
+
+    for (size_t i = 0; i < (size_t)rows * columns; i++) {
+        double share = fabs(got[i] - want[i]) / tolerance[i];
+        if (share <= worst) continue;
+        worst = share;
+        at = i;
+        if (isnan(share)) break;
+    }
+    print_message("# %s %ux%u: worst %.2f of its tolerance %.1e at row %zu, column %zu: got %.8g, want %.8g\n",
+                  t->combination, rows, columns, worst, tolerance[at], at / columns, at % columns, (double)got[at],
+                  want[at]);
+    if (!(worst <= 1)) fail_msg("%.8g is not %.8g", (double)got[at], want[at]);
+}
+
+uint32_t optest_samples(uint32_t rows, double row_cost)
+{
+    double affordable = fmax(2e7 / row_cost, 4);
+    return rows <= affordable ? rows : (uint32_t)affordable;
+}
+
+uint32_t optest_sample(struct optest *t, uint32_t index, uint32_t samples, uint32_t rows)
+{
+    if (samples == rows || index == 0) return index;
+    return index + 1 == samples ? rows - 1 : optest_below(t, rows);
+}
+
+double optest_store(const struct optest *t, double value)
+{
+    return t->dtype == DTYPE_F16 ? fmax(fabs(value) * 0x1p-11, 0x1p-25) : fabs(value) * 0x1p-24;
+}
+
+double optest_dot(const struct optest *t, double k, double absolute, double squares)
+{
+    return sqrt(k) * 0x1p-24 * absolute + (t->bf16 ? 0x1p-7 * sqrt(squares) : 0);
+}
+
+/* ---- cmocka ------------------------------------------------------------- */
+
+static void run_one(void **state)
+{
+    const struct one_test *one = *state;
+    uint64_t messages;
+
+    need_combination(one->combination);
+    messages = device_validation_messages(now.device);
+    now.random = 0x7469636e74;
+    one->test->run(&now);
+    if (!forget_all(&now)) fail_msg("bytes outside a tensor were written");
+    if (device_validation_messages(now.device) != messages) fail_msg("the validation layers spoke");
+}
+
+static int tidy_up(void **state)
+{
+    (void)state;
+    forget_all(&now);
+    return 0;
+}
+
+static int close_last(void **state)
+{
+    (void)state;
+    close_combination();
+    return 0;
+}
+
+int optest_main(const struct optest_case *cases, size_t count)
+{
+    size_t total = count * COMBINATIONS, used = 0;
+    struct CMUnitTest *tests = calloc(total, sizeof *tests);
+    struct one_test *ones = calloc(total, sizeof *ones);
+    char (*names)[128] = calloc(total, sizeof *names);
+    const char *only = getenv("TINCT_TEST_ONLY");
+    int failed = 1;
+
+    for (size_t i = 0; tests && ones && names && i < total; i++) {
+        ones[used] = (struct one_test) { &combinations[i / count], &cases[i % count] };
+        snprintf(names[used], sizeof *names, "%s %s", combinations[i / count].name, cases[i % count].name);
+        if (only && !strstr(names[used], only)) continue;
+        tests[used] = (struct CMUnitTest) { names[used], run_one, NULL, tidy_up, &ones[used] };
+        used++;
+    }
+    if (used) failed = _cmocka_run_group_tests("every combination", tests, used, NULL, close_last);
+    free(tests);
+    free(ones);
+    free(names);
+    return failed;
+}
