@@ -1,8 +1,9 @@
 /* Reading files: ranges of bytes at given places, from any thread.
  *
  * Files are read, never mapped: a file that is cut short while it is mapped
- * raises SIGBUS in whoever touches it, and reading ranges into a buffer that
- * stays in the processor's cache costs no more.
+ * raises SIGBUS in whoever touches it, and reading pieces of 1 MiB costs no more
+ * (2.1 GB out of the page cache, 2 threads of a Xeon: 0.56 s, mapped 0.54 s; from
+ * disk no difference beyond its noise).
  *
  * Every sentence begins with the file's path. Paths are UTF-8. */
 #ifndef TINCT_BASE_FILE_H
