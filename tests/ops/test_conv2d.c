@@ -1,0 +1,304 @@
+#include "ops/gemm_definition.h"
+
+struct layer {                  /* one case; what is zero is absent */
+    uint32_t images, h, w;      /* of x; images 0 counts as 1 */
+    uint32_t c1, c2, outputs, kernel;
+    uint32_t stride;            /* 0 counts as 1 */
+    bool pad_end_only, upsample, odd_h, odd_w;     /* odd: upsampled to 2 h - 1, 2 w - 1 */
+    int flags;                  /* OPTEST_BIAS */
+    enum act act;
+    enum { NO_RESIDUAL, RESIDUAL, RESIDUAL_IS_Y } residual;
+    bool per_image;             /* columns of a wider table */
+    uint32_t row_stride;        /* elements from pixel to pixel of x, x2 and y; 0: dense */
+    float mean, spread;         /* of x; spread 0 counts as 1 */
+};
+
+struct operands {
+    struct optest_weight w;
+    float *x1, *x2, *per_image, *residual;          /* absent: NULL */
+    uint32_t out_h, out_w, channels;                /* channels: of y, outputs rounded up to 4 */
+};
+
+static uint32_t or_else(uint32_t value, uint32_t other)
+{
+    return value ? value : other;
+}
+
+static uint32_t out_size(const struct layer *l, uint32_t in, bool odd)
+{
+    if (l->upsample) return odd ? 2 * in - 1 : 2 * in;
+    if (l->stride == 2) return l->pad_end_only ? in / 2 : (in + 1) / 2;
+    return in;
+}
+
+/* Products of the taps of one output value; (y, x) is the output pixel. Zero padding: a tap outside adds nothing. */
+static struct dot dot_of(const struct layer *l, const struct operands *in, uint32_t image, uint32_t y, uint32_t x,
+                         uint32_t o)
+{
+    uint32_t stride = or_else(l->stride, 1), up = l->upsample ? 2 : 1, taps = l->kernel * l->kernel;
+    int pad = l->pad_end_only ? 0 : (int)l->kernel / 2;
+    int seen_h = (int)(l->upsample ? in->out_h : l->h), seen_w = (int)(l->upsample ? in->out_w : l->w);
+    const float *w = in->w.values + (size_t)o * (l->c1 + l->c2) * taps;
+    struct dot d = { 0 };
+
+    for (uint32_t tap = 0; tap < taps; tap++) {
+        int iy = (int)(y * stride + tap / l->kernel) - pad, ix = (int)(x * stride + tap % l->kernel) - pad;
+        if (iy < 0 || iy >= seen_h || ix < 0 || ix >= seen_w) continue;
+        size_t pixel = ((size_t)image * l->h + (uint32_t)iy / up) * l->w + (uint32_t)ix / up;
+        for (uint32_t c = 0; c < l->c1; c++) dot_add(&d, in->x1[pixel * l->c1 + c], w[c * taps + tap]);
+        for (uint32_t c = 0; c < l->c2; c++) dot_add(&d, in->x2[pixel * l->c2 + c], w[(l->c1 + c) * taps + tap]);
+    }
+    return d;
+}
+
+static void definition(const struct optest *t, const struct layer *l, const struct operands *in, uint32_t row, double *y,
+                       double *tolerance)
+{
+    uint32_t pixels = in->out_h * in->out_w, image = row / pixels, at = row % pixels;
+
+    for (uint32_t o = 0; o < in->channels; o++) {
+        y[o] = 0;
+        tolerance[o] = 1e-30;                       /* columns beyond the outputs are 0, exactly */
+        if (o >= l->outputs) continue;
+        struct dot d = dot_of(l, in, image, at / in->out_w, at % in->out_w, o);
+        double bias = in->w.bias ? in->w.bias[o] : 0;
+        double shift = in->per_image ? in->per_image[(size_t)image * l->outputs + o] : 0;
+        double value = finish(t, d, l->kernel * l->kernel * (l->c1 + l->c2), bias + shift, fabs(bias) + fabs(shift),
+                              l->act, &tolerance[o]);
+        y[o] = finish_store(t, value, in->residual ? in->residual[(size_t)row * in->channels + o] : 0, &tolerance[o]);
+    }
+}
+
+static void compare(struct optest *t, const struct layer *l, const struct operands *in, const float *got)
+{
+    uint32_t rows = l->images * in->out_h * in->out_w;
+    uint32_t samples = optest_samples(rows, (double)l->kernel * l->kernel * (l->c1 + l->c2) * l->outputs);
+    size_t count = (size_t)samples * in->channels;
+    double *want = optest_host(t, count * sizeof *want), *tolerance = optest_host(t, count * sizeof *tolerance);
+    float *part = optest_host(t, count * sizeof *part);
+
+    optest_all_written(t, got, (size_t)rows * in->channels);
+    for (uint32_t i = 0; i < samples; i++) {
+        uint32_t row = optest_sample(t, i, samples, rows);
+        size_t at = (size_t)i * in->channels;
+        definition(t, l, in, row, want + at, tolerance + at);
+        memcpy(part + at, got + (size_t)row * in->channels, in->channels * sizeof *got);
+    }
+    optest_close(t, part, want, tolerance, samples, in->channels);
+}
+
+/* A picture [N, h, w, c] of its own, or columns of wider pixels. */
+static struct tensor picture(struct optest *t, uint32_t n, uint32_t h, uint32_t w, uint32_t c, uint32_t row_stride,
+                             const float *values)
+{
+    uint32_t stride = or_else(row_stride, c);
+    return optest_columns(t, t->dtype, 4, (uint32_t[]) { n, h, w, c }, (stride - c) / 8 * 4, stride, values);
+}
+
+static void conv2d(struct optest *t, struct layer l)
+{
+    l.images = or_else(l.images, 1);
+    struct operands in = {
+        .w = optest_weight(t, l.outputs, l.c1 + l.c2, l.kernel, l.flags), .out_h = out_size(&l, l.h, l.odd_h),
+        .out_w = out_size(&l, l.w, l.odd_w), .channels = (l.outputs + 3) / 4 * 4,
+    };
+    struct conv conv = { .stride = l.stride, .pad_end_only = l.pad_end_only, .upsample = l.upsample };
+    struct epilogue e = { .act = l.act };
+    size_t pixels = (size_t)l.images * l.h * l.w, out_pixels = (size_t)l.images * in.out_h * in.out_w;
+    float spread = l.spread > 0 ? l.spread : 1;
+
+    in.x1 = optest_random(t, pixels * l.c1, l.mean, spread);
+    struct tensor x = picture(t, l.images, l.h, l.w, l.c1, l.row_stride, in.x1);
+    if (l.c2) {
+        in.x2 = optest_random(t, pixels * l.c2, l.mean, spread);
+        conv.x2 = picture(t, l.images, l.h, l.w, l.c2, l.row_stride, in.x2);
+    }
+    if (l.residual) in.residual = optest_random(t, out_pixels * in.channels, 0, 1);
+    if (l.per_image) {
+        in.per_image = optest_random_f32(t, (size_t)l.images * l.outputs, 0, 1);
+        e.per_image = optest_columns(t, DTYPE_F32, 2, (uint32_t[]) { l.images, l.outputs }, 8, l.outputs + 20,
+                                     in.per_image);
+    }
+    struct tensor y = picture(t, l.images, in.out_h, in.out_w, in.channels, l.row_stride,
+                              l.residual == RESIDUAL_IS_Y ? in.residual : NULL);
+    if (l.residual == RESIDUAL) e.residual = picture(t, l.images, in.out_h, in.out_w, in.channels, 0, in.residual);
+    if (l.residual == RESIDUAL_IS_Y) e.residual = y;
+
+    op_conv2d(optest_pass(t), y, x, &in.w.device, &conv, &e);
+    optest_run(t);
+    compare(t, &l, &in, optest_read(t, y));
+}
+
+static void resblock_first(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 16, .c1 = 320, .outputs = 320, .kernel = 3,
+                               .flags = OPTEST_BIAS, .per_image = true });
+}
+
+static void resblock_second(struct optest *t)
+{
+    conv2d(t, (struct layer) { .h = 8, .w = 8, .c1 = 1280, .outputs = 320, .kernel = 3, .flags = OPTEST_BIAS,
+                               .residual = RESIDUAL });
+}
+
+static void skip_1x1(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 9, .w = 16, .c1 = 640, .c2 = 320, .outputs = 320, .kernel = 1,
+                               .flags = OPTEST_BIAS });
+}
+
+static void two_sources(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 13, .w = 11, .c1 = 20, .c2 = 12, .outputs = 36, .kernel = 3,
+                               .flags = OPTEST_BIAS, .per_image = true, .act = OP_ACT_SILU, .residual = RESIDUAL });
+}
+
+static void latent_in(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 32, .w = 32, .c1 = 4, .outputs = 320, .kernel = 3,
+                               .flags = OPTEST_BIAS });
+}
+
+static void latent_out(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 32, .w = 32, .c1 = 320, .outputs = 4, .kernel = 3,
+                               .flags = OPTEST_BIAS });
+}
+
+static void three_colours(struct optest *t)
+{
+    conv2d(t, (struct layer) { .h = 40, .w = 24, .c1 = 128, .outputs = 3, .kernel = 3, .flags = OPTEST_BIAS });
+}
+
+static void odd_pictures(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 33, .w = 47, .c1 = 20, .outputs = 12, .kernel = 3,
+                               .flags = OPTEST_BIAS });
+    conv2d(t, (struct layer) { .h = 63, .w = 63, .c1 = 12, .outputs = 20, .kernel = 3, .residual = RESIDUAL_IS_Y });
+}
+
+static void tiny_pictures(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 5, .h = 1, .w = 1, .c1 = 8, .outputs = 8, .kernel = 3 });
+    conv2d(t, (struct layer) { .images = 3, .h = 1, .w = 7, .c1 = 8, .outputs = 8, .kernel = 3 });
+    conv2d(t, (struct layer) { .images = 3, .h = 2, .w = 1, .c1 = 8, .outputs = 8, .kernel = 3 });
+}
+
+static void stride_2(struct optest *t)
+{
+    conv2d(t, (struct layer) { .h = 16, .w = 24, .c1 = 64, .outputs = 64, .kernel = 3, .stride = 2,
+                               .flags = OPTEST_BIAS });
+    conv2d(t, (struct layer) { .images = 2, .h = 33, .w = 47, .c1 = 12, .outputs = 20, .kernel = 3, .stride = 2 });
+    conv2d(t, (struct layer) { .images = 2, .h = 33, .w = 46, .c1 = 12, .outputs = 20, .kernel = 3, .stride = 2 });
+}
+
+static void pad_end_only(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 24, .c1 = 36, .outputs = 36, .kernel = 3, .stride = 2,
+                               .pad_end_only = true, .flags = OPTEST_BIAS });
+    conv2d(t, (struct layer) { .h = 33, .w = 47, .c1 = 12, .outputs = 20, .kernel = 3, .stride = 2,
+                               .pad_end_only = true });
+}
+
+static void upsampled(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 8, .w = 12, .c1 = 64, .outputs = 64, .kernel = 3, .upsample = true,
+                               .flags = OPTEST_BIAS });
+}
+
+static void upsampled_to_odd(struct optest *t)
+{
+    for (int odd = 1; odd < 4; odd++)
+        conv2d(t, (struct layer) { .images = 2, .h = 9, .w = 12, .c1 = 12, .outputs = 20, .kernel = 3,
+                                   .upsample = true, .odd_h = odd & 1, .odd_w = odd & 2 });
+}
+
+static void column_ranges(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 13, .w = 17, .c1 = 20, .c2 = 8, .outputs = 36, .kernel = 3,
+                               .row_stride = 72, .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y });
+}
+
+static void mean_of_1000(struct optest *t)
+{
+    conv2d(t, (struct layer) { .h = 10, .w = 10, .c1 = 64, .outputs = 64, .kernel = 3, .mean = 1000 });
+}
+
+static void every_width(struct optest *t)
+{
+    static const uint32_t outputs[] = { 1, 2, 4, 12, 28, 60, 64, 68, 132 };
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
+        conv2d(t, (struct layer) { .h = 5, .w = 3 + (uint32_t)i, .c1 = 4 + 4 * (uint32_t)i, .outputs = outputs[i],
+                                   .kernel = 3, .flags = OPTEST_BIAS });
+}
+
+/* Few channels in pixels of 1 KiB: x and y span 131 MiB each at the cost of a small product. Where a device works on
+ * ranges of rows, a pixel at the edge of one still sees its neighbours in the other. */
+static void beyond_128_mib(struct optest *t)
+{
+    conv2d(t, (struct layer) { .h = 260, .w = 515, .c1 = 8, .outputs = 20, .kernel = 3, .flags = OPTEST_BIAS,
+                               .row_stride = t->dtype == DTYPE_F32 ? 256 : 512, .residual = RESIDUAL_IS_Y });
+}
+
+static void two_images_beyond_128_mib(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 260, .w = 261, .c1 = 4, .c2 = 4, .outputs = 4, .kernel = 3,
+                               .row_stride = t->dtype == DTYPE_F32 ? 256 : 512, .stride = 2, .per_image = true });
+}
+
+static void refusals(struct optest *t)
+{
+    struct optest_weight w = optest_weight(t, 20, 12, 3, OPTEST_BIAS);
+    struct tensor x = picture(t, 1, 8, 6, 12, 0, NULL), x8 = picture(t, 1, 8, 6, 8, 0, NULL);
+    struct tensor y = picture(t, 1, 8, 6, 20, 0, NULL), small = picture(t, 1, 4, 6, 20, 0, NULL);
+    struct tensor other = picture(t, 1, 8, 5, 4, 0, NULL), two = picture(t, 2, 8, 6, 12, 0, NULL);
+
+    op_conv2d(optest_pass(t), y, x8, &w.device, NULL, NULL);
+    optest_refused(t, "conv2d: x has 8 channels, the weight takes 12");
+    op_conv2d(optest_pass(t), small, x, &w.device, NULL, NULL);
+    optest_refused(t, "conv2d: y must be [1, 8, 6, 20]");
+    op_conv2d(optest_pass(t), y, x, &w.device, &(struct conv) { .stride = 2 }, NULL);
+    optest_refused(t, "conv2d: y must be [1, 4, 3, 20]");
+    op_conv2d(optest_pass(t), y, x, &w.device, &(struct conv) { .upsample = true }, NULL);
+    optest_refused(t, "conv2d: y must be [1, 16, 12, 20]");
+    op_conv2d(optest_pass(t), x, x, &w.device, NULL, NULL);
+    optest_refused(t, "conv2d: y must be [1, 8, 6, 20]");
+    op_conv2d(optest_pass(t), y, two, &w.device, NULL, NULL);
+    optest_refused(t, "conv2d: x and y must be [N, H, W, C] of one type");
+    op_conv2d(optest_pass(t), y, x8, &w.device, &(struct conv) { .x2 = other }, NULL);
+    optest_refused(t, "conv2d: x and x2 differ in size or type");
+    op_conv2d(optest_pass(t), y, x, &w.device, &(struct conv) { .upsample = true, .stride = 2 }, NULL);
+    optest_refused(t, "conv2d: upsampling goes with stride 1 and an odd kernel");
+    op_conv2d(optest_pass(t), y, x, &w.device, NULL, &(struct epilogue) { .residual = x });
+    optest_refused(t, "conv2d: residual and y differ");
+
+    w.device.kernel_h = w.device.kernel_w = 1;
+    op_conv2d(optest_pass(t), y, x, &w.device, NULL, NULL);
+    optest_refused(t, "conv2d: the weight is not packed for 20 outputs of 12 values");
+}
+
+int main(void)
+{
+    static const struct optest_case cases[] = {
+        { "2x16x16x320 -> 320 per image", resblock_first },
+        { "8x8x1280 -> 320 residual", resblock_second },
+        { "1x1, 640 + 320 -> 320", skip_1x1 },
+        { "13x11x(20 + 12) -> 36, all of the epilogue", two_sources },
+        { "latent in, 4 -> 320", latent_in },
+        { "latent out, 320 -> 4", latent_out },
+        { "three colours", three_colours },
+        { "33x47 and 63x63", odd_pictures },
+        { "pictures of one pixel, row, column", tiny_pictures },
+        { "stride 2", stride_2 },
+        { "stride 2, padded at the end only", pad_end_only },
+        { "upsampled", upsampled },
+        { "upsampled to odd sizes", upsampled_to_odd },
+        { "column ranges", column_ranges },
+        { "mean of 1000", mean_of_1000 },
+        { "every width", every_width },
+        { "beyond 128 MiB", beyond_128_mib },
+        { "two images beyond 128 MiB", two_images_beyond_128_mib },
+        { "refusals", refusals },
+    };
+    return optest_main(cases, sizeof cases / sizeof *cases);
+}
