@@ -7,6 +7,7 @@
 struct backend {
     void (*close)(struct device *device);
     uint64_t (*memory_free)(struct device *device);
+    uint64_t (*max_buffer)(struct device *device);         /* NULL: only memory limits it */
     uint64_t (*validation_messages)(const struct device *device);
     struct buffer *(*buffer_create)(struct device *device, uint64_t size, struct tinct_err *err);
     void (*buffer_free)(struct buffer *buffer);

@@ -107,6 +107,11 @@ uint64_t device_memory_free(struct device *device)
     return device->backend->memory_free(device);
 }
 
+uint64_t device_max_buffer(struct device *device)
+{
+    return device->backend->max_buffer ? device->backend->max_buffer(device) : UINT64_MAX;
+}
+
 uint64_t device_validation_messages(const struct device *device)
 {
     return device->backend->validation_messages(device);

@@ -60,6 +60,7 @@ const struct device_info *device_about(const struct device *device);
 bool device_is_fast(const struct device *device);              /* opened with precision fast (given or by default) */
 bool device_stores_f16(const struct device *device);           /* activations are f16: fast on a GPU, or TINCT_ACT */
 uint64_t device_memory_free(struct device *device);            /* bytes that may still be taken, a budget */
+uint64_t device_max_buffer(struct device *device);             /* bytes of the largest buffer it makes */
 uint64_t device_validation_messages(const struct device *device);
 
 /* GFLOP/s of multiply-adds on registers alone, all cores at work, measured now (about 0.1 s); bf16: of bf16 dot products.

@@ -1,0 +1,98 @@
+// What both cores of gemm share: operands, where a tap reads, and the epilogue. See gemm.h.
+#include "gemm.h"
+
+PARAMS(gemm_params);
+READS(0, x1);
+READS(1, x2);
+READS_WEIGHT(2, w);
+READS_FLOAT(3, bias);
+READS_FLOAT(4, per_image);
+READS(5, residual);
+WRITES(6, y);
+
+// Where row r of the output stands: its image's first input pixel, and the input position of tap (0, 0).
+struct place { uint image_at; int iy, ix; bool inside; };
+
+place find_place(uint row)
+{
+    uint pixels = p.out_h * p.out_w, image = row / pixels, at = row % pixels;
+    place s;
+    s.image_at = image * p.in_h * p.in_w;
+    s.iy = int(at / p.out_w * p.stride) - int(p.pad_top);
+    s.ix = int(at % p.out_w * p.stride) - int(p.pad_left);
+    s.inside = row < p.rows;
+    return s;
+}
+
+// Input pixel that a tap of this row sees, or ~0u outside the image.
+uint tap_pixel(place s, uint tap)
+{
+    uint ky = tap / p.kernel_w;
+    uint iy = uint(s.iy + int(ky)), ix = uint(s.ix + int(tap - ky * p.kernel_w));   // negative: huge
+    bool inside = s.inside && iy < (p.upsample == 2u ? p.out_h : p.in_h) && ix < (p.upsample == 2u ? p.out_w : p.in_w);   // seen_h, seen_w
+    return inside ? s.image_at + iy / p.upsample * p.in_w + ix / p.upsample : ~0u;
+}
+
+// Quad k4 of row s of the implicit matrix, whatever the channel counts: zero outside and beyond the taps.
+vec4 gather(place s, uint k4)
+{
+    uint quads = (p.c1 + p.c2) / 4u, tap = k4 / quads, c4 = k4 - tap * quads;
+    if (tap >= p.kernel_h * p.kernel_w) return vec4(0.0);
+    uint pixel = tap_pixel(s, tap);
+    if (pixel == ~0u) return vec4(0.0);
+    if (c4 < p.c1 / 4u) return LD4(x1, pixel * (p.x1_stride / 4u) + c4);
+    return LD4(x2, pixel * (p.x2_stride / 4u) + c4 - p.c1 / 4u);
+}
+
+// erfc(t) for t >= 0 with a relative error of about 1e-7 around exp(-t^2): Abramowitz and Stegun 7.1.26.
+vec4 erfc_positive(vec4 t)
+{
+    vec4 u = 1.0 / (1.0 + 0.3275911 * t);
+    vec4 poly = ((((1.061405429 * u - 1.453152027) * u + 1.421413741) * u - 0.284496736) * u + 0.254829592) * u;
+    return poly * exp(-t * t);
+}
+
+vec4 gelu(vec4 x)                        // x (1 + erf(x / sqrt 2)) / 2
+{
+    vec4 half_tail = 0.5 * x * erfc_positive(abs(x) * 0.70710678);
+    return mix(half_tail, x - half_tail, greaterThan(x, vec4(0.0)));
+}
+
+vec4 activate(vec4 x)
+{
+    if (p.act == ACT_SILU) return x / (1.0 + exp(-x));
+    if (p.act == ACT_GELU) return gelu(x);
+    if (p.act == ACT_QUICK_GELU) return x / (1.0 + exp(-1.702 * x));
+    return x;
+}
+
+vec4 with_bias(vec4 sum, uint row, uint quad)
+{
+    sum *= p.scale;
+    if ((p.flags & GEMM_BIAS) != 0u) sum += LD4(bias, quad);
+    if ((p.flags & GEMM_PER_IMAGE) != 0u)
+        sum += LD4(per_image, row / (p.out_h * p.out_w) * (p.per_image_stride / 4u) + quad);
+    return sum;
+}
+
+void store(vec4 v, uint row, uint quad, uint cols)
+{
+    if (quad * 4u >= cols) return;
+    if ((p.flags & GEMM_RESIDUAL) != 0u) v += LD4(residual, row * (p.residual_stride / 4u) + quad);
+    if (quad * 4u + 4u > cols)           // an image's third channel is the last: zero beyond it
+        v = mix(vec4(0.0), v, lessThan(uvec4(0, 1, 2, 3) + quad * 4u, uvec4(cols)));
+    ST4(y, row, p.y_stride / 4u, quad, v);
+}
+
+// The sums of columns [8 octet, 8 octet + 8) of one row, on their way to y.
+void finish(uint row, uint octet, vec4 sum0, vec4 sum1)
+{
+    if (row >= p.rows || !row_is_bound(row)) return;
+    vec4 v0 = with_bias(sum0, row, octet * 2u), v1 = with_bias(sum1, row, octet * 2u + 1u);
+    if (p.act == ACT_GEGLU) {
+        store(v0 * gelu(v1), row, octet, p.cols / 2u);
+    } else {
+        store(activate(v0), row, octet * 2u, p.cols);
+        store(activate(v1), row, octet * 2u + 1u, p.cols);
+    }
+}

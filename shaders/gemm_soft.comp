@@ -1,0 +1,95 @@
+// gemm.h for software drivers: one workgroup is one subgroup and owns 16 rows x 8 LANES columns of y.
+//
+// Lane l owns columns 8 l .. 8 l + 7, all rows. K is walked 8 at a time: a lane reads two quads of its own row of x
+// (lane = row), which constant shuffles spread to all lanes, and its eight columns of w. The eight products of a row
+// are summed before they touch the accumulator: those live in the cache, 32 vectors do not fit the registers.
+// A loop here stays far below 65535 rounds; llvmpipe cuts longer ones off.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+#include "common.glsl"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 0) const uint LANES = 8u;            // 8 or 16, the subgroup's size
+layout(constant_id = 1) const bool ANY_CHANNELS = false;  // c1 or c2 is no multiple of 8
+layout(constant_id = 2) const bool TWO_SOURCES = false;
+
+#include "gemm.glsl"
+
+#define ROWS 16u
+#define FETCHES 2u                       // ROWS / LANES at most
+
+vec4 sum0[ROWS], sum1[ROWS];
+vec4 a[FETCHES][2];                      // row f LANES + lane, two quads of k
+uint w_quad;                             // this lane's columns of the next k
+
+void add_8_k()
+{
+    vec4 b0[8], b1[8];
+    [[unroll]] for (uint k = 0u; k < 8u; k++) {
+        uvec4 packed = LD_WEIGHT(w, w_quad + k * 8u);
+        b0[k] = vec4(unpackHalf2x16(packed.x), unpackHalf2x16(packed.y));
+        b1[k] = vec4(unpackHalf2x16(packed.z), unpackHalf2x16(packed.w));
+    }
+    [[unroll]] for (uint r = 0u; r < ROWS; r++) {
+        vec4 s0 = vec4(0.0), s1 = vec4(0.0);
+        [[unroll]] for (uint k = 0u; k < 8u; k++) {
+            float x = subgroupShuffle(a[r / LANES][k / 4u][k % 4u], r % LANES);
+            s0 += x * b0[k];
+            s1 += x * b1[k];
+        }
+        sum0[r] += s0;
+        sum1[r] += s1;
+    }
+    w_quad += 64u;
+}
+
+vec4 read1(uint at, uint pixel) { return pixel == ~0u ? vec4(0.0) : LD4(x1, at); }
+vec4 read2(uint at, uint pixel) { return pixel == ~0u ? vec4(0.0) : LD4(x2, at); }
+
+void main()
+{
+    uint lane = gl_SubgroupInvocationID, row_tiles = (p.rows + ROWS - 1u) / ROWS;
+    if (GROUP >= groups) return;
+    uint row = GROUP % row_tiles * ROWS, octet = GROUP / row_tiles * LANES + lane;
+    if (row >= end_row || row + ROWS <= first_row) return;
+
+    uint panel = min(octet / 8u, (p.cols + 63u) / 64u - 1u);
+    w_quad = panel * p.k * 8u + octet % 8u;
+    place places[FETCHES];
+    [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) places[f] = find_place(row + f * LANES + lane);
+    [[unroll]] for (uint r = 0u; r < ROWS; r++) sum0[r] = sum1[r] = vec4(0.0);
+
+    if (ANY_CHANNELS) {
+        uint eights = (p.kernel_h * p.kernel_w * (p.c1 + p.c2) + 7u) / 8u;
+        for (uint k = 0u; k < eights; k++) {
+            [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) {
+                a[f][0] = gather(places[f], k * 2u);
+                a[f][1] = gather(places[f], k * 2u + 1u);
+            }
+            add_8_k();
+        }
+    } else {
+        for (uint tap = 0u; tap < p.kernel_h * p.kernel_w; tap++) {
+            uint pixel[FETCHES];
+            [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) pixel[f] = tap_pixel(places[f], tap);
+            for (uint c = 0u; c < p.c1 / 4u; c += 2u) {
+                [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) {
+                    a[f][0] = read1(pixel[f] * (p.x1_stride / 4u) + c, pixel[f]);
+                    a[f][1] = read1(pixel[f] * (p.x1_stride / 4u) + c + 1u, pixel[f]);
+                }
+                add_8_k();
+            }
+            if (TWO_SOURCES)
+                for (uint c = 0u; c < p.c2 / 4u; c += 2u) {
+                    [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) {
+                        a[f][0] = read2(pixel[f] * (p.x2_stride / 4u) + c, pixel[f]);
+                        a[f][1] = read2(pixel[f] * (p.x2_stride / 4u) + c + 1u, pixel[f]);
+                    }
+                    add_8_k();
+                }
+        }
+    }
+    if (octet * 8u < p.cols)
+        [[unroll]] for (uint r = 0u; r < ROWS; r++) finish(row + r, octet, sum0[r], sum1[r]);
+}

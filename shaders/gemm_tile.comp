@@ -1,0 +1,86 @@
+// gemm.h for GPUs without matrix units: one workgroup owns BM rows x 64 columns of y and walks k in steps of 16.
+//
+// 2 BM invocations; each owns 4 rows x 8 columns. A step's tiles of x and w lie in shared memory as fp32, k by k, so
+// that one k is three quads read for 32 multiply-adds; the next step's are fetched into registers meanwhile. The quads
+// of w are kept as even ones, then odd ones: neighbours then read neighbouring quads (no bank twice), and an invocation
+// still owns columns 8 j .. 8 j + 7, a value and a gate of GEGLU.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 0) const uint THREADS = 256u;        // 2 BM
+layout(constant_id = 1) const bool PLAIN = false;         // a linear layer of one source: row r of x is row r of y
+
+#include "gemm.glsl"
+
+#define BK 16u
+const uint BM = THREADS / 2u;
+const uint PITCH = BM / 4u + 1u;                          // quads; one more keeps columns off the same bank
+
+shared vec4 xs[BK * PITCH];                               // [k][row / 4]
+shared vec4 ws[BK * 16u];                                 // [k][8 even quads, 8 odd quads]
+
+// Invocation t stages quad t % 4 of rows t / 4 and t / 4 + BM / 2; the first 128 also eight columns of k t / 8.
+uint stage_row[2];
+place places[2];
+vec4 next_x[2];
+uvec4 next_w;
+
+void fetch(uint panel_at, uint k)
+{
+    uint t = gl_LocalInvocationID.x, quad = k / 4u + t % 4u;
+    for (uint i = 0u; i < 2u; i++) {
+        next_x[i] = vec4(0.0);
+        if (!PLAIN) next_x[i] = gather(places[i], quad);
+        else if (places[i].inside && quad < p.c1 / 4u) next_x[i] = LD4(x1, stage_row[i] * (p.x1_stride / 4u) + quad);
+    }
+    if (t < BK * 8u) next_w = LD_WEIGHT(w, panel_at + k * 8u + t);
+}
+
+void stage()
+{
+    uint t = gl_LocalInvocationID.x;
+    for (uint i = 0u; i < 2u; i++) {
+        uint row = t / 4u + i * (BM / 2u);
+        for (uint k = 0u; k < 4u; k++) xs[(t % 4u * 4u + k) * PITCH + row / 4u][row % 4u] = next_x[i][k];
+    }
+    if (t < BK * 8u) {
+        uint at = t / 8u * 16u + t % 8u;
+        ws[at] = vec4(unpackHalf2x16(next_w.x), unpackHalf2x16(next_w.y));
+        ws[at + 8u] = vec4(unpackHalf2x16(next_w.z), unpackHalf2x16(next_w.w));
+    }
+}
+
+void main()
+{
+    uint t = gl_LocalInvocationID.x, row_tiles = (p.rows + BM - 1u) / BM;
+    if (GROUP >= groups) return;
+    uint row = GROUP % row_tiles * BM, panel = GROUP / row_tiles, panel_at = panel * p.k * 8u;
+    if (row >= end_row || row + BM <= first_row) return;
+
+    for (uint i = 0u; i < 2u; i++) {
+        stage_row[i] = row + t / 4u + i * (BM / 2u);
+        places[i] = find_place(stage_row[i]);
+    }
+    vec4 sum0[4], sum1[4];
+    for (uint r = 0u; r < 4u; r++) sum0[r] = sum1[r] = vec4(0.0);
+
+    fetch(panel_at, 0u);
+    for (uint k = 0u; k < p.k; k += BK) {
+        barrier();                       // the step before is done with the tiles
+        stage();
+        barrier();
+        if (k + BK < p.k) fetch(panel_at, k + BK);
+        [[unroll]] for (uint i = 0u; i < BK; i++) {
+            vec4 x = xs[i * PITCH + t / 8u], w0 = ws[i * 16u + t % 8u], w1 = ws[i * 16u + 8u + t % 8u];
+            [[unroll]] for (uint r = 0u; r < 4u; r++) {
+                sum0[r] += x[r] * w0;
+                sum1[r] += x[r] * w1;
+            }
+        }
+    }
+    uint octet = panel * 8u + t % 8u;
+    if (octet * 8u < p.cols)
+        for (uint r = 0u; r < 4u; r++) finish(row + t / 8u * 4u + r, octet, sum0[r], sum1[r]);
+}

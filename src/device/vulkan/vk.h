@@ -1,0 +1,236 @@
+/* What the files of the vulkan device share. Nothing outside this folder includes it.
+ *
+ *   instance.c   the loader, the instance, validation, what a physical device offers
+ *   device.c     opening, closing, listing; the backend's table
+ *   memory.c     blocks of device memory, buffers, staging
+ *   kernels.c    which module, constants and groups serve a dispatch
+ *   pipeline.c   pipelines made on first use, their cache on disk
+ *   pass.c       hazards, windows, recording      submit.c   running, waiting, times
+ *   fault.c      failures on demand, for tests */
+#ifndef TINCT_DEVICE_VULKAN_VK_H
+#define TINCT_DEVICE_VULKAN_VK_H
+
+#define VK_NO_PROTOTYPES
+#include <vulkan/vulkan.h>
+
+#include <stdatomic.h>
+
+#include "device/backend.h"
+
+/* ---- the loader's functions ---------------------------------------------- */
+
+#define VK_INSTANCE_FUNCTIONS(X)                                                                            \
+    X(DestroyInstance) X(EnumeratePhysicalDevices) X(EnumerateDeviceExtensionProperties) X(CreateDevice)     \
+    X(GetPhysicalDeviceProperties2) X(GetPhysicalDeviceFeatures2) X(GetPhysicalDeviceMemoryProperties2)      \
+    X(GetPhysicalDeviceQueueFamilyProperties) X(GetDeviceProcAddr)
+
+#define VK_DEVICE_FUNCTIONS(X)                                                                              \
+    X(DestroyDevice) X(DeviceWaitIdle) X(GetDeviceQueue) X(AllocateMemory) X(FreeMemory) X(MapMemory)        \
+    X(CreateBuffer) X(DestroyBuffer) X(GetBufferMemoryRequirements) X(BindBufferMemory)                      \
+    X(CreateBufferView) X(DestroyBufferView) X(CreateShaderModule) X(DestroyShaderModule)                    \
+    X(CreateDescriptorSetLayout) X(DestroyDescriptorSetLayout) X(CreatePipelineLayout)                       \
+    X(DestroyPipelineLayout) X(CreateComputePipelines) X(DestroyPipeline) X(CreatePipelineCache)             \
+    X(DestroyPipelineCache) X(GetPipelineCacheData) X(CreateDescriptorPool) X(DestroyDescriptorPool)         \
+    X(AllocateDescriptorSets) X(UpdateDescriptorSets) X(CreateCommandPool) X(DestroyCommandPool)             \
+    X(AllocateCommandBuffers) X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdBindPipeline)                   \
+    X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdDispatch) X(CmdPipelineBarrier) X(CmdCopyBuffer)       \
+    X(CmdFillBuffer) X(CmdResetQueryPool) X(CmdWriteTimestamp) X(CreateQueryPool) X(DestroyQueryPool)        \
+    X(GetQueryPoolResults) X(CreateFence) X(DestroyFence) X(ResetFences) X(WaitForFences) X(QueueSubmit)
+
+#define VK_MEMBER(name) PFN_vk##name name;
+
+struct vk_watch {              /* what the validation layers' callback needs; does not move */
+    atomic_ullong messages;
+    void (*log)(void *user, enum tinct_log_level level, const char *line);
+    void *log_user;
+};
+
+struct vk_instance {
+    void *library;
+    VkInstance handle;
+    VkDebugUtilsMessengerEXT messenger;
+    struct vk_watch *watch;    /* NULL without validation */
+    PFN_vkGetInstanceProcAddr GetInstanceProcAddr;
+    VK_INSTANCE_FUNCTIONS(VK_MEMBER)
+};
+
+/* False, quietly but with a sentence in err, without a loader or a driver. */
+bool vk_instance_open(struct vk_instance *instance, const struct device_options *options, bool validation,
+                      struct tinct_err *err);
+void vk_instance_close(struct vk_instance *instance);          /* accepts a half-opened one */
+
+enum { VK_MAX_DEVICES = 16 };
+
+/* Devices that tinct can use (Vulkan 1.1 and a queue that computes): discrete first, software last. */
+int vk_usable_devices(const struct vk_instance *instance, VkPhysicalDevice *devices, int room);
+/* Queue family that computes, or -1; bits: of its timestamps, may be NULL. */
+int vk_compute_family(const struct vk_instance *instance, VkPhysicalDevice gpu, uint32_t *bits);
+void vk_describe(const struct vk_instance *instance, VkPhysicalDevice gpu, struct device_info *info);
+
+/* ---- the device ----------------------------------------------------------- */
+
+enum vk_core { CORE_SOFT, CORE_TILE };
+
+struct vk_limits {
+    uint64_t storage_range;    /* bytes a storage buffer binding may span */
+    uint64_t texels;           /* elements of a texel view */
+    uint64_t allocation;       /* bytes of one allocation, and of one buffer */
+    uint64_t align;            /* of a binding's first byte; at least 128, see struct vk_head's shifts */
+    uint32_t groups;           /* of one dimension */
+    uint32_t shared_bytes;
+    uint32_t invocations;      /* of one workgroup */
+    uint32_t subgroup;
+    double timestamp_ns;       /* one tick; 0: the queue keeps no time */
+};
+
+enum vk_fault { FAULT_DEVICE, FAULT_MEMORY, FAULT_BUFFER, FAULT_VIEW, FAULT_PIPELINE, FAULT_RECORD, FAULT_SUBMIT,
+                FAULT_WAIT, FAULT_KINDS };
+
+struct vulkan {
+    struct device base;
+    struct vk_instance instance;
+    VK_DEVICE_FUNCTIONS(VK_MEMBER)
+    VkPhysicalDevice gpu;
+    VkDevice device;
+    VkQueue queue;
+    uint32_t family;
+    enum vk_core core;
+    bool software;
+    bool has_budget;                     /* VK_EXT_memory_budget */
+    bool lost;                           /* a wait failed: only destruction is allowed */
+    struct vk_limits limits;
+
+    uint32_t memory_type;                /* of buffers */
+    uint32_t staging_type;
+    bool mapped;                         /* buffers have a host pointer */
+    bool cached;                         /* and reading through it is quick */
+    struct vk_block *blocks;
+    struct vk_buffer *staging;           /* made when first needed */
+    struct vk_buffer *nothing;           /* what absent operands are bound to */
+    VkCommandPool transfer_pool;
+    VkCommandBuffer transfer;
+    VkFence transfer_fence;
+
+    struct vk_pipeline *pipelines;
+    VkPipelineCache cache;
+    char *cache_path;                    /* NULL: none is kept */
+    bool cache_grew;
+
+    int fault_kind;                      /* enum vk_fault or -1 */
+    int fault_in;                        /* calls of that kind until one fails */
+};
+
+static inline struct vulkan *vulkan_of(const struct device *device)
+{
+    return (struct vulkan *)device;
+}
+
+/* ---- failures --------------------------------------------------------------- */
+
+/* A call of this kind is to fail now: TINCT_VULKAN_FAULT=submit:3 makes the third one do so, once. */
+bool vk_fault_now(struct vulkan *v, enum vk_fault kind);
+VkResult vk_fault_result(enum vk_fault kind);
+void vk_fault_arm(struct vulkan *v, const char *text);         /* NULL: none */
+#define VK_TRY(v, kind, call) (vk_fault_now(v, kind) ? vk_fault_result(kind) : (call))
+
+/* True for VK_SUCCESS; else "doing: reason", TINCT_ERR_MEMORY or TINCT_ERR_DEVICE, and a lost device is marked. */
+bool vk_ok(struct vulkan *v, VkResult result, const char *doing, struct tinct_err *err);
+
+/* ---- memory ------------------------------------------------------------------- */
+
+struct vk_buffer {
+    struct buffer base;
+    VkBuffer handle;
+    struct vk_block *block;
+    uint64_t at, bytes;                  /* within the block */
+    struct vk_buffer *next;              /* by place in the block */
+};
+
+static inline struct vk_buffer *vk_buffer_of(const struct buffer *buffer)
+{
+    return (struct vk_buffer *)buffer;
+}
+
+bool vk_memory_open(struct vulkan *v, struct tinct_err *err);
+void vk_memory_close(struct vulkan *v);
+uint64_t vk_memory_free(struct device *device);
+uint64_t vk_max_buffer(struct device *device);
+struct buffer *vk_buffer_create(struct device *device, uint64_t size, struct tinct_err *err);
+void vk_buffer_free(struct buffer *buffer);
+bool vk_buffer_write(struct buffer *b, uint64_t offset, const void *data, uint64_t size, struct tinct_err *err);
+bool vk_buffer_read(struct buffer *b, uint64_t offset, void *data, uint64_t size, struct tinct_err *err);
+
+/* ---- kernels and pipelines -------------------------------------------------------- */
+
+/* What stands in front of every kernel's own parameters (shaders/common.glsl). */
+struct vk_head {
+    uint32_t groups;                     /* there may be more, where they were folded: those return */
+    uint32_t first_row, end_row;         /* only these rows of a write laid out by rows are bound and written */
+    uint32_t shifts;                     /* binding i begins (shifts >> 4 i & 15) * 8 bytes before its span */
+};
+
+enum { VK_PUSH_BYTES = 128, VK_MAX_BINDINGS = 8, VK_MAX_CONSTANTS = 8 };
+
+/* What an operand's elements are: texel views have a format. */
+enum { OPERAND_ACTIVATION = 'a', OPERAND_FLOAT = 'f', OPERAND_WEIGHT = 'w' };
+
+struct vk_plan {                         /* how a dispatch is done */
+    char module[48];                     /* "gemm_soft.f32.texel" */
+    const char *reads, *writes;          /* one letter an operand */
+    bool texel;                          /* reads through texel views */
+    uint32_t constants[VK_MAX_CONSTANTS];
+    uint32_t constant_count;
+    uint64_t groups;
+};
+
+bool vk_has_kernel(struct device *device, const char *kernel, const char *variant);
+void vk_plan(const struct vulkan *v, const struct dispatch *d, bool texel, struct vk_plan *plan);
+
+struct vk_module {                       /* embedded by the build, shaders/CMakeLists.txt */
+    const char *name;
+    const uint32_t *words;
+    size_t bytes;
+};
+extern const struct vk_module vk_modules[];
+extern const size_t vk_module_count;
+
+struct vk_pipeline {
+    struct vk_pipeline *next;
+    char module[48];
+    uint32_t constants[VK_MAX_CONSTANTS];
+    VkDescriptorSetLayout set;
+    VkPipelineLayout layout;
+    VkPipeline handle;
+};
+
+/* The device's own; lives as long as it. NULL on failure. */
+const struct vk_pipeline *vk_pipeline_get(struct vulkan *v, const struct vk_plan *plan, struct tinct_err *err);
+bool vk_pipelines_open(struct vulkan *v, const char *cache_dir, struct tinct_err *err);
+void vk_pipelines_close(struct vulkan *v);
+
+/* ---- passes ------------------------------------------------------------------------ */
+
+struct vk_piece {                        /* one submit */
+    VkCommandBuffer commands;
+    VkFence fence;
+};
+
+struct vk_pass {
+    VkCommandPool pool;
+    VkDescriptorPool descriptors;
+    VkQueryPool queries;                 /* two a call, where times are kept */
+    VkBufferView *views;
+    uint32_t view_count, view_room;
+    struct vk_piece *pieces;
+    uint32_t piece_count;
+};
+
+bool vk_pass_compile(struct pass *pass, struct tinct_err *err);
+bool vk_pass_run(struct pass *pass, struct tinct_err *err);
+void vk_pass_free(struct pass *pass);
+
+/* Submit and wait, no longer than the time limit. */
+bool vk_submit(struct vulkan *v, VkCommandBuffer commands, VkFence fence, struct tinct_err *err);
+bool vk_wait(struct vulkan *v, VkFence fence, struct tinct_err *err);
+
+#endif
