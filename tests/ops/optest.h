@@ -46,6 +46,10 @@ int optest_main(const struct optest_case *cases, size_t count);
 
 /* ---- operands ----------------------------------------------------------- */
 
+/* Gives back what was taken and opens the same device again with so many threads: nothing taken before is valid. The
+ * random numbers begin anew. */
+void optest_reopen(struct optest *t, int threads);
+
 /* Uniform in mean +- spread, rounded to the type of activations, so that a reference sees what the op sees.
  * Beyond a million values they repeat. */
 float *optest_random(struct optest *t, size_t count, float mean, float spread);
