@@ -115,10 +115,12 @@ static char *cache_read(const char *path)
 
 static bool from_hex(const char *hex, unsigned char digest[HASH_BYTES])
 {
+    static const char digits[] = "0123456789abcdef";
+
     for (int i = 0; i < 2 * HASH_BYTES; i++) {
-        int value = hex[i] >= '0' && hex[i] <= '9' ? hex[i] - '0' : hex[i] >= 'a' && hex[i] <= 'f' ? hex[i] - 'a' + 10 : -1;
-        if (value < 0) return false;
-        digest[i / 2] = (unsigned char)(i % 2 ? digest[i / 2] | value : value << 4);
+        const char *digit = hex[i] ? strchr(digits, hex[i]) : NULL;
+        if (!digit) return false;
+        digest[i / 2] = (unsigned char)(i % 2 ? digest[i / 2] | (digit - digits) : (digit - digits) << 4);
     }
     return true;
 }

@@ -30,6 +30,13 @@ static bool take(struct scan *s, char c)
     return true;
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* The four digits of \uXXXX; -1 when they are not. */
 static long read_hex4(const char *at, const char *end)
 {
@@ -37,8 +44,7 @@ static long read_hex4(const char *at, const char *end)
 
     if (end - at < 4) return -1;
     for (int i = 0; i < 4; i++) {
-        char c = at[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = hex_digit(at[i]);
         if (digit < 0) return -1;
         value = value * 16 + digit;
     }

@@ -97,8 +97,8 @@ static bool read_header(const struct png_source *source, struct png_layout *layo
     if (layout->width == 0 || layout->height == 0) return refuse(chunk, "a side is 0 pixels", err);
     if ((uint64_t)layout->width * layout->height > PNG_MAX_PIXELS)
         return tinct_fail(err, TINCT_ERR_FORMAT,
-                          "the picture is %" PRIu32 "x%" PRIu32 ", more than the 64 Mpx that are read (IHDR at byte %" PRIu64 ")",
-                          layout->width, layout->height, chunk->offset);
+                          "the picture is %" PRIu32 "x%" PRIu32 ", more than the 64 Mpx that are read "
+                          "(chunk IHDR at byte %" PRIu64 ")", layout->width, layout->height, chunk->offset);
     return true;
 }
 

@@ -68,7 +68,8 @@ static bool is_ascii(const char *text)
  * iTXt, as a reader could not know which was meant. */
 static unsigned char *text_chunk(const char *text, size_t *size)
 {
-    static const char plain[] = "tEXtparameters", international[] = "iTXtparameters\0\0\0\0"; /* NULs: see PNG 11.3.4.5 */
+    static const char plain[] = "tEXtparameters";
+    static const char international[] = "iTXtparameters\0\0\0\0"; /* not compressed, no language: PNG 11.3.4.5 */
     char *latin1 = malloc(strlen(text) + 1);
     if (!latin1) return NULL;
 

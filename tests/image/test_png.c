@@ -18,7 +18,7 @@ static unsigned char *paint(int width, int height)
 
 static void pixels_come_back(void **state)
 {
-    static const int sizes[][2] = { { 1, 1 }, { 1, 300 }, { 300, 1 }, { 64, 64 }, { 33, 47 }, { 640, 200 } };
+    static const int sizes[][2] = {{1, 1}, {1, 300}, {300, 1}, {64, 64}, {33, 47}, {640, 200}};
     struct tinct_err err;
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -48,7 +48,7 @@ static void pixels_come_back(void **state)
 /* Type of the chunk after IHDR. */
 static void check_text_chunk(const char *text, const char *type)
 {
-    static const unsigned char rgb[3] = { 1, 2, 3 };
+    static const unsigned char rgb[3] = {1, 2, 3};
     struct tinct_err err;
     struct png png;
     unsigned char *file;
@@ -71,29 +71,31 @@ static void texts_take_the_plainest_form(void **state)
     (void)state;
     check_text_chunk("", "tEXt");
     check_text_chunk("plain", "tEXt");
-    check_text_chunk("caf\xc3\xa9 \xc2\xab\xc3\xbf\xc2\xbb", "tEXt");       /* Latin-1 */
-    check_text_chunk("\xe2\x82\xac", "iTXt");                               /* euro sign */
-    check_text_chunk("\xf0\x9f\x8e\xa8 \xe7\x8c\xab", "iTXt");              /* emoji, CJK */
-    check_text_chunk("\xc3\x83\xc2\xa9", "iTXt");                           /* Latin-1 that reads as UTF-8 */
+    check_text_chunk("caf\xc3\xa9 \xc2\xab\xc3\xbf\xc2\xbb", "tEXt"); /* Latin-1 */
+    check_text_chunk("\xe2\x82\xac", "iTXt");                         /* euro sign */
+    check_text_chunk("\xf0\x9f\x8e\xa8 \xe7\x8c\xab", "iTXt");        /* emoji, CJK */
+    check_text_chunk("\xc3\x83\xc2\xa9", "iTXt");                     /* Latin-1 that reads as UTF-8 */
 
     memset(longest, 'a', PNG_MAX_TEXT + 1);
     longest[PNG_MAX_TEXT] = '\0';
     check_text_chunk(longest, "tEXt");
     longest[PNG_MAX_TEXT] = 'a';
     longest[PNG_MAX_TEXT + 1] = '\0';
-    check_refused(png_encode((unsigned char *)longest, 1, 1, longest, &file, &size, &err), &err, TINCT_ERR_ARG, "1 MiB");
+    check_refused(png_encode((unsigned char *)longest, 1, 1, longest, &file, &size, &err), &err,
+                  TINCT_ERR_ARG, "1 MiB");
     free(longest);
-    check_refused(png_encode((const unsigned char *)"rgb", 1, 1, "a\xff", &file, &size, &err), &err, TINCT_ERR_ARG,
-                  "not UTF-8 (byte 1)");
-    check_refused(png_encode((const unsigned char *)"rgb", 0, 1, NULL, &file, &size, &err), &err, TINCT_ERR_ARG, "0x1");
-    check_refused(png_encode((const unsigned char *)"rgb", 8193, 8192, NULL, &file, &size, &err), &err, TINCT_ERR_ARG,
-                  "8193x8192");
+    check_refused(png_encode((const unsigned char *)"rgb", 1, 1, "a\xff", &file, &size, &err), &err,
+                  TINCT_ERR_ARG, "not UTF-8 (byte 1)");
+    check_refused(png_encode((const unsigned char *)"rgb", 0, 1, NULL, &file, &size, &err), &err,
+                  TINCT_ERR_ARG, "0x1");
+    check_refused(png_encode((const unsigned char *)"rgb", 8193, 8192, NULL, &file, &size, &err), &err,
+                  TINCT_ERR_ARG, "8193x8192");
     assert_null(file);
 }
 
 static void files_are_written_and_read(void **state)
 {
-    static const unsigned char rgb[12] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 };
+    static const unsigned char rgb[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
     char path[] = "/tmp/tinct-png-XXXXXX";
     struct tinct_err err;
     struct png png;
