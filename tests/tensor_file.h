@@ -25,10 +25,17 @@ static inline void tensor_file_append(struct tensor_file *f, const char *text)
     f->header_length += length;
 }
 
-static inline void tensor_file_begin(struct tensor_file *f)
+/* metadata: a JSON object of strings. */
+static inline void tensor_file_begin_with(struct tensor_file *f, const char *metadata)
 {
     memset(f, 0, sizeof *f);
-    tensor_file_append(f, "{\"__metadata__\":{\"format\":\"pt\"}");
+    tensor_file_append(f, "{\"__metadata__\":");
+    tensor_file_append(f, metadata);
+}
+
+static inline void tensor_file_begin(struct tensor_file *f)
+{
+    tensor_file_begin_with(f, "{\"format\":\"pt\"}");
 }
 
 static inline void tensor_file_free(struct tensor_file *f)

@@ -7,7 +7,7 @@
  * sizes equal to shape times bits, without overflow and in whole bytes; an end that
  * is the file's end. Own limits, each with its sentence: 8 dimensions, 262,144
  * tensors, 65,536 metadata entries, 2^48 bytes. Memory is the header's length plus
- * at most 96 bytes a tensor. Nothing promises alignment of the data.
+ * at most 256 bytes a tensor. Nothing promises alignment of the data.
  *
  * Source: the format description of github.com/huggingface/safetensors. */
 #ifndef TINCT_TENSOR_SAFETENSORS_H
