@@ -34,7 +34,7 @@ static inline uint16_t half_of(uint32_t bits)
 {
     uint32_t a = bits & 0x7fffffff;
     uint32_t normal = (a - 0x38000000 + 0xfff + (a >> 13 & 1)) >> 13;
-    uint32_t tiny = bits_of(float_of(a) + 0.5f) - 0x3f000000; /* one unit of 0.5f's last place is fp16's smallest value */
+    uint32_t tiny = bits_of(float_of(a) + 0.5f) - 0x3f000000; /* 0.5f's last place counts fp16's smallest value */
     uint32_t h = a < 0x38800000 ? tiny : normal;
 
     h = a >= 0x47800000 ? 0x7c00 : h;

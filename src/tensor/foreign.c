@@ -10,7 +10,8 @@ static const struct kind {
     size_t size;
     const char *is, *advice;
 } kinds[] = {
-    { "PK\x03\x04", 4, "is a PyTorch pickle (a zip archive), which can run code when it is read; it is not opened", convert },
+    { "PK\x03\x04", 4, "is a PyTorch pickle (a zip archive), which can run code when it is read; it is not opened",
+      convert },
     { "\x80\x02", 2, "is a Python pickle, which can run code when it is read; it is not opened", convert },
     { "\x80\x03", 2, "is a Python pickle, which can run code when it is read; it is not opened", convert },
     { "\x80\x04", 2, "is a Python pickle, which can run code when it is read; it is not opened", convert },
@@ -21,7 +22,8 @@ static const struct kind {
     { "\x89PNG\r\n\x1a\n", 8, "is a PNG picture, not a model", "" },
     { "\xff\xd8\xff", 3, "is a JPEG picture, not a model", "" },
     { "RIFF", 4, "is a WebP picture or a sound, not a model", "" },
-    { "version https://git-lfs", 23, "is a git-lfs pointer: it stands for the model, which was not fetched", "run git lfs pull" },
+    { "version https://git-lfs", 23, "is a git-lfs pointer: it stands for the model, which was not fetched",
+      "run git lfs pull" },
     { "<!DOCTYPE", 9, "is a web page saved in place of the model", fetch_again },
     { "<!doctype", 9, "is a web page saved in place of the model", fetch_again },
     { "<html", 5, "is a web page saved in place of the model", fetch_again },
@@ -32,10 +34,11 @@ static const struct kind {
     { "Rar!", 4, "is a RAR archive", "unpack it first" },
     { "\x1f\x8b", 2, "is a gzip archive", "unpack it first" },
     { "\x28\xb5\x2f\xfd", 4, "is a zstd archive", "unpack it first" },
-    { "\x89HDF\r\n\x1a\n", 8, "is an HDF5 file; tinct reads .safetensors", "get the .safetensors version of this model" },
+    { "\x89HDF\r\n\x1a\n", 8, "is an HDF5 file; tinct reads .safetensors",
+      "get the .safetensors version of this model" },
 };
 
-/* A safetensors file may begin with some of these bytes by chance, as the length of its header; it then has a '{' next. */
+/* A safetensors file may begin with some of these bytes by chance, as its header's length; '{' comes next then. */
 static bool may_be_safetensors(const unsigned char *head, size_t size)
 {
     static const unsigned char zero[4] = { 0 };

@@ -180,7 +180,8 @@ struct checkpoint_about kind_of(const struct checkpoint *ck)
 
 /* ---- refusals ----------------------------------------------------------- */
 
-static const char needs[] = "tinct paints with an SD1.x checkpoint: UNet, text encoder and VAE in one .safetensors file";
+static const char needs[] =
+    "tinct paints with an SD1.x checkpoint: UNet, text encoder and VAE in one .safetensors file";
 
 static bool refuse(struct tinct_err *err, const char *sentence, const char *advice)
 {
@@ -197,7 +198,8 @@ static bool refuse_kind(enum checkpoint_kind kind, struct tinct_err *err)
         [CHECKPOINT_SD2] = { "is an SD2.x model, which tinct does not paint with", needs },
         [CHECKPOINT_SDXL] = { "is an SDXL model, which tinct does not paint with", needs },
         [CHECKPOINT_SDXL_REFINER] = { "is an SDXL refiner, which tinct does not paint with", needs },
-        [CHECKPOINT_DIT] = { "is a diffusion transformer (such as SD3 or Flux), which tinct does not paint with", needs },
+        [CHECKPOINT_DIT] = { "is a diffusion transformer (such as SD3 or Flux), which tinct does not paint with",
+                             needs },
         [CHECKPOINT_LORA] = { "is a LoRA, not a checkpoint",
                               "name a checkpoint with -m and the LoRA in the prompt: <lora:NAME:0.8>" },
         [CHECKPOINT_VAE] = { "is a VAE, not a checkpoint", "name a checkpoint with -m and this file with --vae" },

@@ -99,9 +99,9 @@ static size_t collect_tags(struct tag *tags, const struct json *folders)
     size_t count = 0, kept = 0;
 
     for (const struct json *folder = json_first(folders); folder; folder = json_next(folder))
-        for (const struct json *tag = json_kind(folder) == JSON_OBJECT ? json_first(folder) : NULL; tag; tag = json_next(tag)) {
+        for (const struct json *tag = json_first(folder); tag; tag = json_next(tag)) {
             struct tag t = { .name = json_name(tag) };
-            if (json_to_double(tag, &t.count)) tags[count++] = t;
+            if (*t.name && json_to_double(tag, &t.count)) tags[count++] = t;
         }
     if (count) qsort(tags, count, sizeof *tags, by_name);
     for (size_t i = 0; i < count; i++) {
@@ -119,8 +119,7 @@ static void frequent_tags(char *out, size_t size, const char *frequency)
     struct tag *tags;
     size_t all = 0, used = 0;
 
-    for (const struct json *folder = folders && json_kind(folders) == JSON_OBJECT ? json_first(folders) : NULL; folder;
-         folder = json_next(folder))
+    for (const struct json *folder = json_first(folders); folder; folder = json_next(folder))
         all += json_count(folder);
     if (all && (tags = malloc(all * sizeof *tags))) {
         size_t count = collect_tags(tags, folders);
@@ -154,7 +153,8 @@ struct lora_facts lora_facts(const struct safetensors *st)
     }
     for (uint32_t i = 0; i < safetensors_count(st) && !strcmp(facts.type, "LoRA"); i++) {
         const struct safetensors_tensor *t = safetensors_at(st, i);
-        if (t->dims == 4 && t->shape[2] > 1 && (strstr(t->name, "lora_down") || strstr(t->name, "lora_A"))) facts.type = "LoCon";
+        bool down = strstr(t->name, "lora_down") || strstr(t->name, "lora_A");
+        if (down && t->dims == 4 && t->shape[2] > 1) facts.type = "LoCon";
     }
     find_triggers(&facts, st);
     return facts;

@@ -62,7 +62,8 @@ static const struct pair unet_resnet[] = {
 static const struct pair nothing[] = { { "", "" } };
 
 /* A resnet or an attention; which one it is shows in what follows: "in_layers..." or "transformer_blocks...". */
-static bool unet_element(char out[NAMES_BYTES], const char *side, unsigned i, unsigned element, unsigned j, const char *rest)
+static bool unet_element(char out[NAMES_BYTES], const char *side, unsigned i, unsigned element, unsigned j,
+                         const char *rest)
 {
     char head[64];
     snprintf(head, sizeof head, "%s.%u.%s.%u.", side, i, element ? "attentions" : "resnets", j);
@@ -126,9 +127,12 @@ static const struct pair vae_resnet[] = { { "nin_shortcut.", "conv_shortcut." },
 
 /* Three spellings of the attention's layers, each with the norm's name. */
 static const struct pair vae_attention[3][6] = {
-    { { "norm.", "norm." }, { "q.", "to_q." }, { "k.", "to_k." }, { "v.", "to_v." }, { "proj_out.", "to_out.0." }, { "", "" } },
-    { { "norm.", "group_norm." }, { "q.", "to_q." }, { "k.", "to_k." }, { "v.", "to_v." }, { "proj_out.", "to_out.0." }, { "", "" } },
-    { { "norm.", "group_norm." }, { "q.", "query." }, { "k.", "key." }, { "v.", "value." }, { "proj_out.", "proj_attn." }, { "", "" } },
+    { { "norm.", "norm." }, { "q.", "to_q." }, { "k.", "to_k." }, { "v.", "to_v." },
+      { "proj_out.", "to_out.0." }, { "", "" } },
+    { { "norm.", "group_norm." }, { "q.", "to_q." }, { "k.", "to_k." }, { "v.", "to_v." },
+      { "proj_out.", "to_out.0." }, { "", "" } },
+    { { "norm.", "group_norm." }, { "q.", "query." }, { "k.", "key." }, { "v.", "value." },
+      { "proj_out.", "proj_attn." }, { "", "" } },
 };
 
 /* "down.i.block.j.rest", "down.i.downsample.conv.rest" and the same of up, behind coder ("decoder."). */
@@ -219,7 +223,8 @@ static void add_vae(struct names *names, const char *path, unsigned levels)
             if (!in_attention) continue;
             char head[NAMES_BYTES];
             snprintf(head, sizeof head, "%.*s", (int)(in_attention - path + (int)sizeof attention - 1), path);
-            if (translate(other, head, in_attention + sizeof attention - 1, vae_attention[a])) add(names, prefixes[i], other);
+            if (translate(other, head, in_attention + sizeof attention - 1, vae_attention[a]))
+                add(names, prefixes[i], other);
         }
     }
 }

@@ -370,11 +370,13 @@ static bool check_files(const struct pack_job *jobs, uint32_t count, struct tinc
 {
     const struct file *last = NULL;
 
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         for (uint32_t p = 0; p < jobs[i].recipe.part_count; p++) {
-            if (jobs[i].recipe.parts[p].file != last && !file_unchanged(jobs[i].recipe.parts[p].file, err)) return false;
-            last = jobs[i].recipe.parts[p].file;
+            const struct file *file = jobs[i].recipe.parts[p].file;
+            if (file != last && !file_unchanged(file, err)) return false;
+            last = file;
         }
+    }
     return true;
 }
 

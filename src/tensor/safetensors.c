@@ -29,7 +29,7 @@ static bool read_length(const struct file *file, size_t *length, struct tinct_er
     if (!file_read(file, head, 0, known, err)) return false;
     if (!foreign_refuse(head, known, err)) return tinct_within(err, "%s", file_path(file));
     if (size < 10)
-        return tinct_fail(err, TINCT_ERR_FORMAT, "%s: not a safetensors file: %llu bytes are less than its shortest header",
+        return tinct_fail(err, TINCT_ERR_FORMAT, "%s: not a safetensors file: %llu bytes, less than the shortest one",
                           file_path(file), (unsigned long long)size);
     if (size > UINT64_C(1) << 48)
         return tinct_fail(err, TINCT_ERR_FORMAT, "%s: larger than 2^48 bytes", file_path(file));
@@ -54,7 +54,8 @@ static bool read_header(struct safetensors *st, struct tinct_err *err)
     if (!read_length(st->file, &length, err)) return false;
     st->text = malloc(length ? length : 1);
     if (!st->text)
-        return tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory for its header of %zu bytes", file_path(st->file), length);
+        return tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory for its header of %zu bytes", file_path(st->file),
+                          length);
     if (!file_read(st->file, st->text, 8, length, err)) return false;
     return safetensors_header_read(&st->header, st->text, length, file_size(st->file) - 8 - length, err) ||
            tinct_within(err, "%s", file_path(st->file));

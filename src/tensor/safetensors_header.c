@@ -361,8 +361,8 @@ static bool check_places(const struct reader *r, uint64_t data_bytes)
         end += t->bytes; /* cannot overflow: offset + bytes was read as one number */
     }
     if (end > data_bytes)
-        return tinct_fail(r->err, TINCT_ERR_FORMAT, "the file is cut short: its tensors take %llu bytes, %llu are there",
-                          (unsigned long long)end, (unsigned long long)data_bytes);
+        return tinct_fail(r->err, TINCT_ERR_FORMAT,
+                          "the file is cut short: its tensors take %llu bytes, %llu are there", (unsigned long long)end, (unsigned long long)data_bytes);
     if (end < data_bytes)
         return tinct_fail(r->err, TINCT_ERR_FORMAT, "%llu bytes follow the last tensor; a safetensors file ends there",
                           (unsigned long long)(data_bytes - end));
