@@ -63,12 +63,15 @@ void main()
                 }
             }
         } else {
-            for (uint d = 0u; d < D4; d++) {
-                vec4 mine = LD4(k, key_quad + d), mine_q[QUERIES];
-                [[unroll]] for (uint i = 0u; i < QUERIES; i++) mine_q[i] = scale * LD4(q, own_q[i] + d);
-                [[unroll]] for (uint j = 0u; j < LANES; j++) {
-                    vec4 key = spread(mine, j);
-                    [[unroll]] for (uint i = 0u; i < QUERIES; i++) score[i * LANES + j] += dot(mine_q[i], key);
+            for (uint slab = 0u; slab < D4; slab += 32u) {       // few rounds: llvmpipe allows 65535 in all
+                [[unroll]] for (uint d = slab; d < slab + 32u; d++) {
+                    vec4 mine = LD4(k, key_quad + min(d, D4 - 1u)), mine_q[QUERIES];
+                    [[unroll]] for (uint i = 0u; i < QUERIES; i++)
+                        mine_q[i] = d < D4 ? scale * LD4(q, own_q[i] + d) : vec4(0.0);
+                    [[unroll]] for (uint j = 0u; j < LANES; j++) {
+                        vec4 key = spread(mine, j);
+                        [[unroll]] for (uint i = 0u; i < QUERIES; i++) score[i * LANES + j] += dot(mine_q[i], key);
+                    }
                 }
             }
         }

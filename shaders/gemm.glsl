@@ -60,16 +60,20 @@ vec4 gelu(vec4 x)                        // x (1 + erf(x / sqrt 2)) / 2
 
 vec4 activate(vec4 x)
 {
-    if (p.act == ACT_SILU) return x / (1.0 + exp(-x));
-    if (p.act == ACT_GELU) return gelu(x);
-    if (p.act == ACT_QUICK_GELU) return x / (1.0 + exp(-1.702 * x));
+    if (ACT == ACT_SILU) return x / (1.0 + exp(-x));
+    if (ACT == ACT_GELU) return gelu(x);
+    if (ACT == ACT_QUICK_GELU) return x / (1.0 + exp(-1.702 * x));
     return x;
 }
 
-vec4 with_bias(vec4 sum, uint row, uint quad)
+vec4 read_bias(uint quad)
 {
-    sum *= p.scale;
-    if ((p.flags & GEMM_BIAS) != 0u) sum += LD4(bias, quad);
+    return (p.flags & GEMM_BIAS) != 0u ? LD4(bias, quad) : vec4(0.0);
+}
+
+vec4 with_bias(vec4 sum, vec4 b, uint row, uint quad)
+{
+    sum = sum * p.scale + b;
     if ((p.flags & GEMM_PER_IMAGE) != 0u)
         sum += LD4(per_image, row / (p.out_h * p.out_w) * (p.per_image_stride / 4u) + quad);
     return sum;
@@ -84,12 +88,12 @@ void store(vec4 v, uint row, uint quad, uint cols)
     ST4(y, row, p.y_stride / 4u, quad, v);
 }
 
-// The sums of columns [8 octet, 8 octet + 8) of one row, on their way to y.
-void finish(uint row, uint octet, vec4 sum0, vec4 sum1)
+// The sums of columns [8 octet, 8 octet + 8) of one row and their bias, on their way to y.
+void finish(uint row, uint octet, vec4 sum0, vec4 sum1, vec4 bias0, vec4 bias1)
 {
     if (row >= p.rows || !row_is_bound(row)) return;
-    vec4 v0 = with_bias(sum0, row, octet * 2u), v1 = with_bias(sum1, row, octet * 2u + 1u);
-    if (p.act == ACT_GEGLU) {
+    vec4 v0 = with_bias(sum0, bias0, row, octet * 2u), v1 = with_bias(sum1, bias1, row, octet * 2u + 1u);
+    if (ACT == ACT_GEGLU) {
         store(v0 * gelu(v1), row, octet, p.cols / 2u);
     } else {
         store(activate(v0), row, octet * 2u, p.cols);

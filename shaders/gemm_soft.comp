@@ -3,7 +3,6 @@
 // Lane l owns columns 8 l .. 8 l + 7, all rows. K is walked 8 at a time: a lane reads two quads of its own row of x
 // (lane = row), which constant shuffles spread to all lanes, and its eight columns of w. The eight products of a row
 // are summed before they touch the accumulator: those live in the cache, 32 vectors do not fit the registers.
-// A loop here stays far below 65535 rounds; llvmpipe cuts longer ones off.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_shuffle : require
@@ -13,6 +12,7 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8u;            // 8 or 16, the subgroup's size
 layout(constant_id = 1) const bool ANY_CHANNELS = false;  // c1 or c2 is no multiple of 8
 layout(constant_id = 2) const bool TWO_SOURCES = false;
+layout(constant_id = 3) const uint ACT = 0u;              // one of gemm.h's
 
 #include "gemm.glsl"
 
@@ -90,6 +90,7 @@ void main()
                 }
         }
     }
-    if (octet * 8u < p.cols)
-        [[unroll]] for (uint r = 0u; r < ROWS; r++) finish(row + r, octet, sum0[r], sum1[r]);
+    if (octet * 8u >= p.cols) return;
+    vec4 bias0 = read_bias(octet * 2u), bias1 = read_bias(octet * 2u + 1u);
+    [[unroll]] for (uint r = 0u; r < ROWS; r++) finish(row + r, octet, sum0[r], sum1[r], bias0, bias1);
 }

@@ -11,6 +11,7 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint THREADS = 256u;        // 2 BM
 layout(constant_id = 1) const bool PLAIN = false;         // a linear layer of one source: row r of x is row r of y
+layout(constant_id = 2) const uint ACT = 0u;              // one of gemm.h's
 
 #include "gemm.glsl"
 
@@ -81,6 +82,7 @@ void main()
         }
     }
     uint octet = panel * 8u + t % 8u;
-    if (octet * 8u < p.cols)
-        for (uint r = 0u; r < 4u; r++) finish(row + t / 8u * 4u + r, octet, sum0[r], sum1[r]);
+    if (octet * 8u >= p.cols) return;
+    vec4 bias0 = read_bias(octet * 2u), bias1 = read_bias(octet * 2u + 1u);
+    for (uint r = 0u; r < 4u; r++) finish(row + t / 8u * 4u + r, octet, sum0[r], sum1[r], bias0, bias1);
 }

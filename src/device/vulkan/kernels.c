@@ -33,7 +33,9 @@ static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struc
     constant(plan, lanes);
     constant(plan, p->c1 % 8 || p->c2 % 8);
     constant(plan, p->c2 > 0);
+    constant(plan, p->act);
     plan->groups = (uint64_t)div_up(p->rows, rows) * div_up(p->cols, lanes * 8);
+    plan->rounds = p->k / 8 + p->kernel_h * p->kernel_w;
 }
 
 /* Tiles of 128 rows, or 64 where there are too few rows to share. */
@@ -44,7 +46,9 @@ static void gemm_tile(const struct vulkan *v, const struct gemm_params *p, struc
 
     constant(plan, tile * 2);
     constant(plan, plain);
+    constant(plan, p->act);
     plan->groups = (uint64_t)div_up(p->rows, tile) * div_up(p->cols, 64);
+    plan->rounds = p->k / 16;
 }
 
 static void plan_gemm(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
@@ -65,6 +69,7 @@ static void attention_soft(const struct vulkan *v, const struct attention_params
     constant(plan, out);
     constant(plan, queries);
     plan->groups = (uint64_t)div_up(p->q_rows, lanes * queries) * p->images * p->heads * div_up(quads, out);
+    plan->rounds = (uint64_t)div_up(p->k_rows, lanes) * (quads == out ? 1 : 1 + div_up(quads, 32));
 }
 
 static void attention_tile(const struct attention_params *p, struct vk_plan *plan)
@@ -74,6 +79,7 @@ static void attention_tile(const struct attention_params *p, struct vk_plan *pla
     constant(plan, p->head_dim / 4);
     constant(plan, blocks);
     plan->groups = (uint64_t)div_up(p->q_rows, 64) * p->images * p->heads * div_up(p->head_dim, 64 * blocks);
+    plan->rounds = (uint64_t)div_up(p->k_rows, 64) * (5 + div_up(p->head_dim, 16));
 }
 
 static void plan_attention(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
@@ -84,14 +90,17 @@ static void plan_attention(const struct vulkan *v, const struct dispatch *d, str
 
 /* ---- norms ------------------------------------------------------------------------------- */
 
+/* A subgroup's lanes take a group each, or pixels each where groups are wide. */
 static void plan_group_norm_stats(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
 {
     const struct group_norm_params *p = d->params;
-    uint32_t all = threads(v, 256), slices = v->core == CORE_SOFT ? 1 : 8;
+    uint32_t width = (p->c1 + p->c2) / p->groups, all = threads(v, 256);
+    uint32_t slices = v->core == CORE_TILE ? 8 : width <= 256 ? 1 : all;
 
     constant(plan, all);
     constant(plan, slices);
     plan->groups = (uint64_t)p->images * p->chunks * div_up(p->groups, all / slices);
+    plan->rounds = (uint64_t)2 * (width / 4 + 2) * (GROUP_NORM_CHUNK / slices + 1);
 }
 
 static void plan_group_norm_apply(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
@@ -107,7 +116,7 @@ static void plan_group_norm_apply(const struct vulkan *v, const struct dispatch 
 static void plan_rows(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
 {
     constant(plan, threads(v, 64));
-    plan->groups = d->rows;
+    plan->groups = d->rows;                  /* rounds: channels / 4 or chunks, shared by all: few */
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */

@@ -306,6 +306,20 @@ static bool wants_texels(const struct vulkan *v, const struct dispatch *d)
     return texels;
 }
 
+/* Software drivers end all loops of an invocation after 65535 rounds together, in silence. */
+static bool is_feasible(const struct vulkan *v, const struct dispatch *d, const struct vk_plan *plan,
+                        struct tinct_err *err)
+{
+    if (v->software && plan->rounds > 65000)
+        return tinct_fail(err, TINCT_ERR_DEVICE, "%s: %s of this size takes %llu rounds of a loop, its driver does 65535; "
+                          "the cpu device has no such limit", v->base.info.name, d->kernel,
+                          (unsigned long long)plan->rounds);
+    if (plan->groups > (uint64_t)v->limits.groups * v->limits.groups)
+        return tinct_fail(err, TINCT_ERR_DEVICE, "%s: %s of this size takes %llu workgroups", v->base.info.name, d->kernel,
+                          (unsigned long long)plan->groups);
+    return true;
+}
+
 static bool record_call(struct recorder *r, struct pass *pass, uint32_t index, const struct windows *w,
                         struct tinct_err *err)
 {
@@ -315,10 +329,7 @@ static bool record_call(struct recorder *r, struct pass *pass, uint32_t index, c
 
     vk_plan(r->v, d, wants_texels(r->v, d), &plan);
     const struct vk_pipeline *pipeline = vk_pipeline_get(r->v, &plan, err);
-    if (!pipeline || !offsets_are_fine(r->v, d, err) || !place_reads(r, d, &plan, &o, err)) return false;
-    if (plan.groups > (uint64_t)r->v->limits.groups * r->v->limits.groups)
-        return tinct_fail(err, TINCT_ERR_DEVICE, "%s: %s of %llu groups", r->v->base.info.name, d->kernel,
-                          (unsigned long long)plan.groups);
+    if (!pipeline || !is_feasible(r->v, d, &plan, err) || !offsets_are_fine(r->v, d, err) || !place_reads(r, d, &plan, &o, err)) return false;
     if (needs_barrier(&r->hazards, d) || r->p->queries) barrier_between(r);
     timestamp(r, 2 * index);
     for (uint32_t i = 0; i < w->count; i++) {
