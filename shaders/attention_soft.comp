@@ -63,8 +63,9 @@ void main()
                 }
             }
         } else {
-            for (uint slab = 0u; slab < D4; slab += 32u) {       // few rounds: llvmpipe allows 65535 in all
-                [[unroll]] for (uint d = slab; d < slab + 32u; d++) {
+            for (uint slab = 0u; slab < D4; slab += 8u) {        // few rounds: llvmpipe allows 65535 in all
+                [[unroll]] for (uint e = 0u; e < 8u; e++) {
+                    uint d = slab + e;
                     vec4 mine = LD4(k, key_quad + min(d, D4 - 1u)), mine_q[QUERIES];
                     [[unroll]] for (uint i = 0u; i < QUERIES; i++)
                         mine_q[i] = d < D4 ? scale * LD4(q, own_q[i] + d) : vec4(0.0);

@@ -35,7 +35,7 @@ static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struc
     constant(plan, p->c2 > 0);
     constant(plan, p->act);
     plan->groups = (uint64_t)div_up(p->rows, rows) * div_up(p->cols, lanes * 8);
-    plan->rounds = p->k / 8 + p->kernel_h * p->kernel_w;
+    plan->rounds = p->k / 8 + p->kernel_h * p->kernel_w * 3;
 }
 
 /* Tiles of 128 rows, or 64 where there are too few rows to share. */
@@ -69,7 +69,7 @@ static void attention_soft(const struct vulkan *v, const struct attention_params
     constant(plan, out);
     constant(plan, queries);
     plan->groups = (uint64_t)div_up(p->q_rows, lanes * queries) * p->images * p->heads * div_up(quads, out);
-    plan->rounds = (uint64_t)div_up(p->k_rows, lanes) * (quads == out ? 1 : 1 + div_up(quads, 32));
+    plan->rounds = (uint64_t)div_up(p->k_rows, lanes) * (quads == out ? 1 : 2 + div_up(quads, 8));
 }
 
 static void attention_tile(const struct attention_params *p, struct vk_plan *plan)
@@ -79,7 +79,7 @@ static void attention_tile(const struct attention_params *p, struct vk_plan *pla
     constant(plan, p->head_dim / 4);
     constant(plan, blocks);
     plan->groups = (uint64_t)div_up(p->q_rows, 64) * p->images * p->heads * div_up(p->head_dim, 64 * blocks);
-    plan->rounds = (uint64_t)div_up(p->k_rows, 64) * (5 + div_up(p->head_dim, 16));
+    plan->rounds = (uint64_t)div_up(p->k_rows, 64) * (7 + div_up(p->head_dim, 16));
 }
 
 static void plan_attention(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
@@ -100,7 +100,7 @@ static void plan_group_norm_stats(const struct vulkan *v, const struct dispatch 
     constant(plan, all);
     constant(plan, slices);
     plan->groups = (uint64_t)p->images * p->chunks * div_up(p->groups, all / slices);
-    plan->rounds = (uint64_t)2 * (width / 4 + 2) * (GROUP_NORM_CHUNK / slices + 1);
+    plan->rounds = (uint64_t)2 * (width / 4 + 2) * (GROUP_NORM_CHUNK / slices + 2);
 }
 
 static void plan_group_norm_apply(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
