@@ -1,8 +1,10 @@
 #include "ops/optest.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "tensor/convert.h"
+#include "tensor/pack.h"
 
 enum { THREADS = 2, SEED = 0x74696e74 };
 enum { GUARD = SPAN_ALIGN, GUARD_BYTE = 0xff, RANDOM_PERIOD = 1 << 20 };   /* all ones: NaN in f32 and in f16 */
@@ -116,11 +118,16 @@ void *optest_host(struct optest *t, size_t bytes)
     return m->host;
 }
 
+/* Aligned to 64 bytes, as pack_run wants it. */
+static void *optest_aligned(struct optest *t, size_t bytes)
+{
+    unsigned char *p = optest_host(t, bytes + 64);
+    return p + (64 - (uintptr_t)p % 64);
+}
+
 static bool all_guard(const unsigned char *p, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if (p[i] != GUARD_BYTE) return false;
-    return true;
+    return !count || (p[0] == GUARD_BYTE && !memcmp(p, p + 1, count - 1));
 }
 
 static bool guards_are_whole(const struct optest_memory *m)
@@ -155,6 +162,11 @@ static bool forget_all(struct optest *t)
         free(m);
     }
     return ok;
+}
+
+bool optest_groups_are_slow(const struct optest *t)
+{
+    return device_about(t->device)->kind == DEVICE_SOFTWARE && strstr(t->combination, "tile");
 }
 
 void optest_reopen(struct optest *t, int threads)
@@ -215,32 +227,66 @@ static void store(void *out, enum dtype dtype, size_t at, float value)
     else ((uint16_t *)out)[at] = convert_f32_to_f16(value);
 }
 
+/* A buffer of a tensor between its guards, and the guards of its columns remembered. */
+static struct optest_memory *guarded_buffer(struct optest *t, uint64_t bytes)
+{
+    struct tinct_err err = { 0 };
+    struct optest_memory *m = remember(t);
+
+    m->bytes = bytes;
+    m->buffer = buffer_create(t->device, bytes + 2 * GUARD, &err);
+    if (!m->buffer) fail_msg("%s", err.text);
+    return m;
+}
+
+/* all: the buffer's bytes, guards included; freed here. */
+static void fill_and_free(struct optest_memory *m, unsigned char *all)
+{
+    struct tinct_err err = { 0 };
+    bool ok = buffer_write(m->buffer, 0, all, m->bytes + 2 * GUARD, &err);
+
+    free(all);
+    if (!ok) fail_msg("%s", err.text);
+}
+
+static unsigned char *all_guards(uint64_t bytes)
+{
+    unsigned char *all = malloc(bytes + 2 * GUARD);
+    assert_non_null(all);
+    return memset(all, GUARD_BYTE, bytes + 2 * GUARD);
+}
+
+/* A dense tensor of these bytes. */
+static struct tensor guarded(struct optest *t, enum dtype dtype, uint32_t dims, const uint32_t *shape, const void *raw)
+{
+    struct tensor whole = tensor_view(NULL, GUARD, dtype, dims, shape);
+    uint64_t bytes = tensor_bytes(whole);
+    struct optest_memory *m = guarded_buffer(t, bytes);
+    unsigned char *all = all_guards(bytes);
+
+    memcpy(all + GUARD, raw, bytes);
+    fill_and_free(m, all);
+    whole.buffer = m->buffer;
+    return whole;
+}
+
 struct tensor optest_columns(struct optest *t, enum dtype dtype, uint32_t dims, const uint32_t *shape,
                              uint32_t first, uint32_t stride, const float *values)
 {
     struct tensor whole = tensor_view(NULL, GUARD, dtype, dims, shape);
     uint32_t channels = tensor_channels(whole), size = (uint32_t)dtype_size(dtype);
     uint64_t rows = tensor_rows(whole), bytes = rows * stride * size;
-    struct tinct_err err = { 0 };
 
     assert_true(first + channels <= stride);
-    struct optest_memory *m = remember(t);
-    m->bytes = bytes;
+    struct optest_memory *m = guarded_buffer(t, bytes);
+    unsigned char *all = all_guards(bytes);
     m->row_bytes = stride * size;
     m->first_bytes = first * size;
     m->used_bytes = channels * size;
-    m->buffer = buffer_create(t->device, bytes + 2 * GUARD, &err);
-    if (!m->buffer) fail_msg("%s", err.text);
-
-    unsigned char *all = malloc(bytes + 2 * GUARD);
-    assert_non_null(all);
-    memset(all, GUARD_BYTE, bytes + 2 * GUARD);
     for (uint64_t r = 0; r < rows; r++)
         for (uint32_t c = 0; c < channels; c++)
             store(all + GUARD, dtype, r * stride + first + c, values ? values[r * channels + c] : NAN);
-    bool ok = buffer_write(m->buffer, 0, all, bytes + 2 * GUARD, &err);
-    free(all);
-    if (!ok) fail_msg("%s", err.text);
+    fill_and_free(m, all);
 
     whole.buffer = m->buffer;
     whole.stride = stride;
@@ -259,44 +305,57 @@ struct tensor optest_vector(struct optest *t, uint32_t count, const float *value
     return optest_tensor(t, DTYPE_F32, 1, &count, values);
 }
 
-/* Which row of the file column n of the packed weight is: GEGLU interleaves 4 values and 4 gates. */
-static uint32_t file_row(uint32_t n, uint32_t outputs, bool geglu)
+/* A file of the weight (f16) and after it the bias (f32), as a checkpoint's, for pack_run; gone when closed. */
+static struct file *layer_file(struct optest *t, const float *weight, size_t weight_count, const float *bias,
+                               size_t bias_count)
 {
-    if (!geglu) return n;
-    return n / 8 * 4 + n % 4 + (n % 8 < 4 ? 0 : outputs / 2);
-}
+    char path[] = "/tmp/tinct-optest-XXXXXX";
+    uint16_t *half = optest_host(t, weight_count * sizeof *half);
+    struct tinct_err err = { 0 };
+    int descriptor = mkstemp(path);
+    FILE *f = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
 
-static struct tensor packed_tensor(struct optest *t, const float *values, uint32_t outputs, uint32_t inputs,
-                                   uint32_t taps, bool geglu)
-{
-    uint32_t panels = (outputs + 63) / 64, k = (taps * inputs + 31) / 32 * 32;
-    float *packed = optest_host(t, (size_t)panels * k * 64 * sizeof *packed);
-
-    for (uint32_t n = 0; n < outputs; n++) {
-        const float *row = values + (size_t)file_row(n, outputs, geglu) * inputs * taps;
-        for (uint32_t tap = 0; tap < taps; tap++)
-            for (uint32_t c = 0; c < inputs; c++)
-                packed[((size_t)(n / 64) * k + tap * inputs + c) * 64 + n % 64] = row[c * taps + tap];
-    }
-    return optest_tensor(t, DTYPE_F16, 3, (uint32_t[]) { panels, k, 64 }, packed);
+    for (size_t i = 0; i < weight_count; i++) half[i] = convert_f32_to_f16(weight[i]);
+    assert_non_null(f);
+    bool ok = fwrite(half, sizeof *half, weight_count, f) == weight_count &&
+              (!bias || fwrite(bias, sizeof *bias, bias_count, f) == bias_count);
+    ok = fclose(f) == 0 && ok;
+    struct file *file = ok ? file_open(path, &err) : NULL;
+    unlink(path);
+    if (!file) fail_msg("%s: %s", path, err.text);
+    return file;
 }
 
 struct optest_weight optest_weight(struct optest *t, uint32_t outputs, uint32_t inputs, uint32_t kernel, int flags)
 {
-    uint32_t taps = kernel * kernel;
-    float spread = sqrtf(3.0f / (float)(inputs * taps));         /* outputs of the size of the inputs */
-    float *values = random_values(t, DTYPE_F16, (size_t)outputs * inputs * taps, 0, spread);
-    struct optest_weight w = { .values = values, .device = {
-        .outputs = outputs, .inputs = inputs, .kernel_h = kernel, .kernel_w = kernel, .geglu = flags & OPTEST_GEGLU,
-    } };
+    size_t count = (size_t)outputs * inputs * kernel * kernel;
+    float spread = sqrtf(3.0f / (float)(inputs * kernel * kernel));     /* outputs of the size of the inputs */
+    bool geglu = flags & OPTEST_GEGLU;
+    struct optest_weight w = {
+        .values = random_values(t, DTYPE_F16, count, 0, spread),
+        .bias = flags & OPTEST_BIAS ? optest_random_f32(t, outputs, 0, 1) : NULL,
+        .device = { .outputs = outputs, .inputs = inputs, .kernel_h = kernel, .kernel_w = kernel, .geglu = geglu },
+    };
+    struct file *file = layer_file(t, w.values, count, w.bias, outputs);
+    struct pack_job jobs[] = {
+        { PACK_WEIGHT, { { { file, "weight", DTYPE_F16, 4, { outputs, inputs, kernel, kernel }, 0 } }, 1, geglu, 0 }, NULL },
+        { PACK_VECTOR_F32, { { { file, "bias", DTYPE_F32, 1, { outputs, 1, 1, 1 }, count * 2 } }, 1, geglu, 0 }, NULL },
+    };
+    struct tinct_err err = { 0 };
+    struct pack_shape shape;
+    uint32_t n = w.bias ? 2 : 1;
 
-    w.device.packed = packed_tensor(t, values, outputs, inputs, taps, w.device.geglu);
-    if (flags & OPTEST_BIAS) {
-        float *laid_out = optest_host(t, outputs * sizeof *laid_out);
-        w.bias = optest_random_f32(t, outputs, 0, 1);
-        for (uint32_t n = 0; n < outputs; n++) laid_out[n] = w.bias[file_row(n, outputs, w.device.geglu)];
-        w.device.bias = optest_vector(t, outputs, laid_out);
+    bool ok = pack_shape(&shape, &jobs[0].recipe, &err);
+    for (uint32_t i = 0; ok && i < n; i++) {
+        size_t bytes;
+        ok = pack_job_bytes(&bytes, &jobs[i], &err);
+        if (ok) jobs[i].out = optest_aligned(t, bytes);
     }
+    ok = ok && pack_run(jobs, n, THREADS, &err);
+    file_close(file);
+    if (!ok) fail_msg("%s", err.text);
+    w.device.packed = guarded(t, DTYPE_F16, 3, (uint32_t[]) { shape.n_padded / 64, shape.k_padded, 64 }, jobs[0].out);
+    if (w.bias) w.device.bias = guarded(t, DTYPE_F32, 1, &outputs, jobs[1].out);
     return w;
 }
 

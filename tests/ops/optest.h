@@ -50,6 +50,9 @@ int optest_main(const struct optest_case *cases, size_t count);
  * random numbers begin anew. */
 void optest_reopen(struct optest *t, int threads);
 
+/* A GPU's workgroups on a software driver: a coroutine a lane, so that tens of thousands of them take a minute. */
+bool optest_groups_are_slow(const struct optest *t);
+
 /* Uniform in mean +- spread, rounded to the type of activations, so that a reference sees what the op sees.
  * Beyond a million values they repeat. */
 float *optest_random(struct optest *t, size_t count, float mean, float spread);

@@ -174,14 +174,14 @@ static void act_far_out(struct optest *t)
 
 static void every_row_count(struct optest *t)
 {
-    static const uint32_t rows[] = { 1, 2, 3, 5, 6, 7, 8, 9, 15, 17, 31, 33, 63, 65, 127, 129 };
+    static const uint32_t rows[] = { 1, 3, 7, 9, 17, 33, 65, 130 };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         linear(t, (struct layer) { .tokens = rows[i], .inputs = 36, .outputs = 68, .flags = OPTEST_BIAS });
 }
 
 static void every_width(struct optest *t)
 {
-    static const uint32_t outputs[] = { 4, 8, 12, 28, 60, 64, 68, 124, 128, 132, 196 };
+    static const uint32_t outputs[] = { 4, 12, 28, 60, 68, 132 };
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
         linear(t, (struct layer) { .tokens = 21, .inputs = 4 + 4 * (uint32_t)i, .outputs = outputs[i],
                                    .flags = OPTEST_BIAS, .residual = RESIDUAL });
