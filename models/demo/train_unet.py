@@ -1,0 +1,122 @@
+"""Stage 3: the UNet and the text encoder, together, on latents.
+
+    python train_unet.py --side 128 [--steps N] [--minutes M]       small pictures first
+    python train_unet.py --side 256 [--steps N] [--minutes M]       then the native size
+
+Epsilon prediction, min-SNR weights, one caption in ten empty. Goes on from <train dir>/unet.pt;
+--side 256 begins from what 128 has learnt.
+"""
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from captions import caption
+from common import EMA, Log, batches, launch, rate_at, save, train_dir
+from diffusion import STEPS, epsilon_loss, noised
+from latents import load_shards
+from nets import UNet
+from scenes import sample
+from text import TextEncoder, Tokenizer, known_ids
+
+PEAK = {128: 8e-4, 256: 4e-4}
+DEFAULT_STEPS = {128: 24000, 256: 16000}
+BATCH = {("cpu", 128): 16, ("cpu", 256): 4, ("cuda", 128): 256, ("cuda", 256): 96}
+EMPTY, TEXT_RATE, SAVE_SECONDS = 0.10, 0.5, 180
+
+
+class Examples:
+    """Batch i: latents, token ids, times and noise, all a function of i."""
+
+    def __init__(self, side, count, latents, tokenizer):
+        self.side, self.count, self.latents, self.tokenizer = side, count, latents, tokenizer
+        self.stray = list(tokenizer.words.values())
+
+    def __call__(self, i):
+        rng = np.random.default_rng([i, self.side, 21])
+        rows = rng.integers(0, len(self.latents), self.count)
+        texts = [caption(sample(int(r)), rng, self.stray) if rng.random() >= EMPTY else "" for r in rows]
+        z = self.latents[torch.from_numpy(rows)].float()
+        t = torch.from_numpy((rng.permutation(self.count) + rng.random(self.count)) / self.count * STEPS).long()      # spread over all times
+        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 62))))
+        return z, torch.stack([self.tokenizer.ids(s) for s in texts]), t, noise
+
+
+class Model(torch.nn.Module):
+    """What is trained: text encoder and UNet."""
+
+    def __init__(self, known):
+        super().__init__()
+        self.text, self.unet = TextEncoder(known), UNet()
+
+    def forward(self, z, t, ids):
+        return self.unet(z, t, self.text(ids))
+
+
+def stage(team, args):
+    log, path = Log("unet"), train_dir() / "unet.pt"
+    tokenizer = Tokenizer()
+    known = known_ids(tokenizer)
+    model = Model(known).to(team.device, memory_format=torch.channels_last).train()
+    optimiser = torch.optim.AdamW([{"params": model.unet.parameters(), "scale": 1.0}, {"params": model.text.parameters(), "scale": TEXT_RATE}],
+                                  PEAK[args.side], (0.9, 0.99), weight_decay=1e-2)
+    ema, first = EMA(model, 0.9985 if args.side == 128 else 0.9995), 0
+    if path.exists():
+        old = torch.load(path, map_location=team.device)
+        if old["known"] != known:
+            raise SystemExit(f"{path}: trained on other caption words ({len(old['known'])} tokens, now {len(known)}); move it away to begin anew")
+        same = old["side"] == args.side
+        model.load_state_dict(old["weights"] if same else old["ema"])
+        ema.weights, ema.steps = old["ema"], old["ema_steps"]
+        if same:
+            optimiser.load_state_dict(old["optimiser"])
+            first = old["step"]
+    gpu = team.device.type == "cuda"
+    latents = load_shards(args.side)
+    if team.rank == 0:
+        log.say(f"unet at {args.side}x{args.side}: {'goes on from' if first else 'begins at'} step {first}, {len(latents)} pictures")
+    started = saved = time.time()
+
+    def keep(step):
+        save(path, {"weights": model.state_dict(), "ema": ema.weights, "ema_steps": ema.steps, "optimiser": optimiser.state_dict(), "step": step, "side": args.side, "known": known})
+
+    data = batches(team, Examples(args.side, BATCH[team.device.type, args.side], latents, tokenizer), first)
+    step = first - 1
+    for step in range(first, args.steps):
+        z, ids, t, noise = (v.to(team.device, non_blocking=True) for v in next(data))
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, args.steps, PEAK[args.side] * (2 if gpu else 1), warm=300, hold=0.5) * group["scale"]
+        with team.autocast():
+            predicted = model(noised(z, t, noise).contiguous(memory_format=torch.channels_last), t, ids)
+        loss = epsilon_loss(predicted, noise, t)
+        loss.backward()
+        team.average(list(model.parameters()))
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        if team.rank == 0:
+            ema.update(model)
+            log.add(step, args.steps, loss=loss.detach())
+            if time.time() - saved > SAVE_SECONDS:
+                saved = time.time()
+                keep(step + 1)
+        if step % 20 == 0 and team.together(time.time() - started > args.minutes * 60):
+            break
+    if team.rank == 0:
+        keep(step + 1)
+        log.say(f"unet at {args.side}x{args.side}: stopped at step {step + 1} of {args.steps}")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--side", type=int, choices=(128, 256), default=128)
+    p.add_argument("--steps", type=int, default=0)
+    p.add_argument("--minutes", type=float, default=1e9)
+    args = p.parse_args()
+    args.steps = args.steps or DEFAULT_STEPS[args.side]
+    launch(stage, args)
+
+
+if __name__ == "__main__":
+    main()
