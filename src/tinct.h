@@ -152,6 +152,13 @@ struct tinct_image {
 TINCT_API bool tinct_txt2img(struct tinct *t, const struct tinct_txt2img *p, struct tinct_image *out,
                              struct tinct_err *err);
 
+/* Would these settings be taken? Tells of unknown samplers and schedulers, with the names
+ * nearest to them, before minutes go into loading a model. */
+TINCT_API bool tinct_check(const struct tinct_txt2img *p, struct tinct_err *err);
+
+/* Would tinct_image_save work at path now? Tries it with an empty temporary file. */
+TINCT_API bool tinct_image_check(const char *path, bool overwrite, struct tinct_err *err);
+
 /* Write a PNG with its recipe: to a temporary name, synced, then renamed. An
  * existing file is refused unless overwrite. */
 TINCT_API bool tinct_image_save(const struct tinct_image *image, const char *path, bool overwrite,

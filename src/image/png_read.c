@@ -88,7 +88,7 @@ static bool read_pixels(const struct png_source *source, const struct png_layout
     bool told = feed && feed->failed;
     spng_ctx_free(ctx);
     free(feed);
-    if (status == SPNG_EMEM) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory for its pixels");
+    if (status == SPNG_EMEM || status == SPNG_EZLIB_INIT) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory for its pixels");
     if (status && !told) return tinct_fail(err, TINCT_ERR_FORMAT, "bad PNG: %s (in its pixels)", spng_strerror(status));
     return !status;
 }

@@ -85,6 +85,7 @@ static bool inflate_rest(struct text_chunk *t, unsigned char **out, size_t *size
     status = inflate(&z, Z_FINISH);
     *size = z.total_out;
     inflateEnd(&z);
+    if (status == Z_MEM_ERROR) return no_memory(t->err);
     if (*size > PNG_MAX_TEXT) return refuse(t, "a text is over 1 MiB");
     return status == Z_STREAM_END || refuse(t, "a compressed text is damaged");
 }
