@@ -120,7 +120,7 @@ size_t scratch_mark(struct pass *pass);
 void scratch_release(struct pass *pass, size_t mark);
 uint64_t pass_scratch_bytes(const struct pass *pass);          /* the peak so far */
 
-/* Finish recording: the first failure, or scratch that does not fit (how many MiB are missing). */
+/* Finish recording: the first failure, or scratch that does not fit (how many MiB are missing). Once is enough. */
 bool pass_end(struct pass *pass, struct tinct_err *err);
 bool pass_run(struct pass *pass, struct tinct_err *err);       /* replays it and waits */
 void pass_free(struct pass *pass);                             /* NULL is fine */

@@ -138,6 +138,7 @@ bool pass_end(struct pass *pass, struct tinct_err *err)
         if (err) *err = pass->err;
         return false;
     }
+    if (pass->ended) return true;
     if (!take_scratch(pass, err)) return false;
     for (uint32_t i = 0; i < pass->call_count; i++) {
         struct call *call = &pass->calls[i];

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "device/device.h"
+#include "text/describe.h"
 
 enum { MAX_DEVICES = 32 };
 
@@ -53,6 +54,12 @@ char *tinct_describe_devices(bool json, struct tinct_err *err)
                  (double)infos[i].memory_bytes / (1024.0 * 1024.0 * 1024.0));
     str_add(&s, "* is used when --device names none; a software driver only by name.\n");
     return str_take(&s, err);
+}
+
+char *tinct_describe_prompt(const char *prompt, int steps, bool json, struct tinct_err *err)
+{
+    struct prompt_options options = { .steps = steps ? steps : 20 };
+    return prompt_describe(prompt, &options, TINCT_EMPHASIS_ORIGINAL, json, err);
 }
 
 void tinct_text_free(char *text)

@@ -1,5 +1,7 @@
 #include "sampler/list.h"
 
+#include <math.h>
+
 #include "base/json.h"
 #include "base/str.h"
 #include "sampler/sampler.h"
@@ -28,7 +30,7 @@ static void put_sampler(struct json_writer *w, const struct sampler *s)
         if (takes(s, k)) json_put_string(w, NULL, schedule_name((enum schedule_kind)k));
     json_end(w);
     if (s->takes_eta)
-        json_put_double(w, "eta", s->eta);
+        json_put_double(w, "eta", round(s->eta * 100.0) / 100.0); /* 0.3, not 0.30000001 */
     else
         json_put_string(w, "eta", NULL);
     json_put_bool(w, "draws_noise", s->draws_noise);

@@ -15,7 +15,11 @@
  *                        .count = count, .denoise = denoise, .noise = draw, .ctx = me }, x, err);
  *
  * Everything is computed in double and rounded to float where a callback looks at
- * it; equal input gives equal output. */
+ * it; equal input gives equal output.
+ *
+ * Where pictures differ from A1111's of the same seed: DDIM takes the last step, from
+ * t = 1 to t = 0, as its paper's code and diffusers do (A1111 leaves it out); DPM++ SDE and
+ * DPM++ 2M SDE draw other noise (sampler/noise.h). TCD, which A1111 lacks, is diffusers'. */
 #ifndef TINCT_SAMPLER_SAMPLER_H
 #define TINCT_SAMPLER_SAMPLER_H
 
@@ -38,7 +42,7 @@ struct sampler {
                                          counts a prompt's [a:b:w] in 2 * steps evaluations */
     bool draws_noise;                 /* calls noise() where its eta is not 0 */
     bool takes_eta;
-    double eta;                       /* when none is given */
+    float eta;                        /* when none is given */
     const char *eta_key;              /* the recipe's key for an eta that differs: "Eta"; NULL: takes none */
     bool uses_ensd;                   /* A1111 writes ENSD for it */
     bool discards_penultimate;        /* asks for one level more and drops the one before the last */
@@ -75,7 +79,8 @@ bool schedule_find(enum schedule_kind *kind, const char *name, struct tinct_err 
 /* The levels that sampler passes in this many steps. schedule->kind says which schedule AUTOMATIC
  * became (itself for samplers with their own timesteps); schedule->steps may be above
  * steps (see schedule_make). Refused (TINCT_ERR_ARG): a schedule it does not take, naming
- * those it does; steps outside 1..1000, or above 50 for LCM and TCD. levels has 1000. */
+ * those it does; steps outside 1..1000, or above 50 for LCM and TCD. levels has 1000;
+ * kind is not SCHEDULE_CUSTOM. */
 bool sampler_schedule(struct schedule *schedule, const struct sampler *sampler, enum schedule_kind kind,
                       const struct levels *levels, int steps, struct tinct_err *err);
 

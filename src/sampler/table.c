@@ -63,7 +63,7 @@ static const struct sampler samplers[SAMPLER_COUNT] = {
     { .name = "TCD", .about = "for TCD LoRAs, 4 to 20 steps; eta is its gamma",
       .aliases = ALIASES("TCDScheduler"), .sample = sample_tcd, .automatic = SCHEDULE_SIMPLE,
       .schedules = 1 << SCHEDULE_SIMPLE, .draws_noise = true,
-      .takes_eta = true, .eta = 0.3, .eta_key = "Eta", .unit_start = true, .ends_at_first_level = true,
+      .takes_eta = true, .eta = 0.3f, .eta_key = "Eta", .unit_start = true, .ends_at_first_level = true,
       .thin = true },
 };
 

@@ -57,10 +57,14 @@ static void weights(const double *ratios, int n, double h, double *c)
 static void step(struct walk *w, double *out, const double *x, int i, int order, const double *end)
 {
     const double *sigma = w->sigma;
-    double h = log(sigma[i] / sigma[i + 1]), ratio = sigma[i + 1] / sigma[i];
-    double ratios[ORDER], c[ORDER];
+    double ratio = sigma[i + 1] / sigma[i], h, ratios[ORDER], c[ORDER];
     int terms = end ? order : order - 1;
 
+    if (sigma[i + 1] == 0) { /* an endless h: what the limit leaves */
+        memcpy(out, w->past[0], w->count * sizeof *out);
+        return;
+    }
+    h = log(sigma[i] / sigma[i + 1]);
     for (int k = 1; k < order; k++) ratios[k - 1] = log(sigma[i] / sigma[i - k]) / h;
     ratios[order - 1] = 1;
     if (end ? order == 1 : order == 2)
@@ -72,7 +76,7 @@ static void step(struct walk *w, double *out, const double *x, int i, int order,
         double d = w->past[0][v], sum = 0;
         for (int k = 1; k < order; k++) sum += c[k - 1] * (w->past[k][v] - d) / ratios[k - 1];
         if (end) sum += c[order - 1] * (end[v] - d);
-        out[v] = ratio * x[v] + (1 - ratio) * d + (terms > 0 ? h * sum : 0); /* h is endless on a last step to 0 */
+        out[v] = ratio * x[v] + (1 - ratio) * d + h * sum;
     }
 }
 

@@ -72,7 +72,7 @@ struct ancestral ancestral_step(double from, double to, double eta)
 
 bool sampler_draws(const struct sampler_run *run)
 {
-    double eta = run->eta ? *run->eta : run->sampler->eta;
+    float eta = run->eta ? *run->eta : run->sampler->eta;
     return run->s_churn > 0 || (run->sampler->draws_noise && (!run->sampler->takes_eta || eta > 0));
 }
 

@@ -79,6 +79,14 @@ uint32_t unicode_next(const char *text, size_t *at)
     return (b[0] & 7u) << 18 | (b[1] & 0x3fu) << 12 | (b[2] & 0x3fu) << 6 | (b[3] & 0x3fu);
 }
 
+uint32_t unicode_previous(const char *text, size_t *at)
+{
+    do *at -= 1;
+    while (((unsigned char)text[*at] & 0xc0) == 0x80);
+    size_t again = *at;
+    return unicode_next(text, &again);
+}
+
 size_t unicode_put(uint32_t point, char out[4])
 {
     return (size_t)utf8proc_encode_char((utf8proc_int32_t)point, (utf8proc_uint8_t *)out);

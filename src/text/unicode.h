@@ -13,6 +13,9 @@
 /* The code point at text[*at], valid UTF-8; *at moves behind it. */
 uint32_t unicode_next(const char *text, size_t *at);
 
+/* The code point that ends before text[*at], *at > 0; *at moves to its first byte. */
+uint32_t unicode_previous(const char *text, size_t *at);
+
 /* UTF-8 of point to out; its length, 1..4. */
 size_t unicode_put(uint32_t point, char out[4]);
 

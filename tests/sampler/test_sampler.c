@@ -70,8 +70,8 @@ static bool paint(float *x, struct toy *toy, const char *name, const char *sched
         run.s_churn = churn;
         run.s_tmin = 0.5f;
         run.s_tmax = 10;
-        run.s_noise = 1.003f;
     }
+    if (churn > 0 || eta) run.s_noise = 1.003f; /* as the script has it */
     toy_draw(0, sampler_start_scale(sampler, &schedule), x);
     bool ok = sampler_run(&run, x, err);
     if (ok) {

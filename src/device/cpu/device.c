@@ -108,7 +108,8 @@ static void *span_pointer(const struct span *s)
     return s->buffer ? (char *)s->buffer->map + s->offset : NULL;
 }
 
-static void call_fill(struct cpu_call *c, const struct cpu_device *device, const struct dispatch *d)
+/* Gives the bytes of working memory that a thread needs for it. */
+static size_t call_fill(struct cpu_call *c, const struct cpu_device *device, const struct dispatch *d)
 {
     c->kernel = find_kernel(device, d->kernel, d->variant);
     c->args = (struct cpu_args) { .params = d->params, .rows = d->rows, .columns = d->columns, .batch = d->batch,
@@ -116,6 +117,7 @@ static void call_fill(struct cpu_call *c, const struct cpu_device *device, const
     for (int i = 0; i < DISPATCH_READS; i++) c->args.reads[i] = span_pointer(&d->reads[i]);
     for (int i = 0; i < DISPATCH_WRITES; i++) c->args.writes[i] = span_pointer(&d->writes[i]);
     c->plan = c->kernel->plan(&c->args);
+    return c->plan.memory;
 }
 
 static bool pass_compile(struct pass *pass, struct tinct_err *err)
@@ -127,8 +129,8 @@ static bool pass_compile(struct pass *pass, struct tinct_err *err)
     p->count = pass->call_count;
     p->threads = device->threads;
     for (uint32_t i = 0; i < p->count; i++) {
-        call_fill(&p->calls[i], device, &pass->calls[i].d);
-        if (p->memory < p->calls[i].plan.memory) p->memory = p->calls[i].plan.memory;
+        size_t memory = call_fill(&p->calls[i], device, &pass->calls[i].d);
+        if (p->memory < memory) p->memory = memory;
     }
     p->memory = (p->memory + 4095) / 4096 * 4096;
     p->memories = cpu_memory_take(p->memory * (size_t)p->threads + 1);
@@ -144,13 +146,13 @@ static bool pass_compile(struct pass *pass, struct tinct_err *err)
 static bool pass_execute(struct pass *pass, struct tinct_err *err)
 {
     struct cpu_pass *p = pass->compiled;
+    double begun = now_ms();
 
     (void)err;
 #pragma omp parallel num_threads(p->threads)
     {
         unsigned char *memory = p->memories + p->memory * (size_t)omp_get_thread_num();
         uint64_t denormals = cpu_denormals_off();
-        double begun = now_ms();
 
         for (uint32_t i = 0; i < p->count; i++) {
             const struct cpu_call *c = &p->calls[i];

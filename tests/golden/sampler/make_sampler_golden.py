@@ -171,7 +171,7 @@ def run_kdiffusion(sampler, sigmas, eta, churn):
     torch.randn_like = noise.next  # the churning samplers take theirs from torch itself
     kwargs = {"noise_sampler": noise.next} if noisy else {}
     if eta is not None:
-        kwargs["eta"] = eta
+        kwargs.update(eta=eta, s_noise=1.003)
     if churn:
         kwargs.update(s_churn=churn, s_tmin=0.5, s_tmax=10.0, s_noise=1.003)
     model = lambda x, sigma: toy(x[0], float(sigma[0]), t_of(sigma[0]))[None]

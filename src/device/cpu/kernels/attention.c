@@ -53,7 +53,8 @@ static struct cpu_plan plan(const struct cpu_args *a)
 
     rows = (rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     blocks = (p->q_rows + rows - 1) / rows;
-    return (struct cpu_plan) { blocks * p->images * p->heads, rows, view_cut(&v, p->head_dim, rows, nowhere) };
+    return (struct cpu_plan) { .items = blocks * p->images * p->heads, .rows = rows,
+                               .memory = view_cut(&v, p->head_dim, rows, nowhere) };
 }
 
 static void load_queries(const struct attention_params *p, struct view *v, const float *q, uint32_t rows)

@@ -35,7 +35,8 @@ static struct source source_of(const struct cpu_args *a, int i)
 
 static struct cpu_plan stats_plan(const struct cpu_args *a)
 {
-    return (struct cpu_plan) { a->rows * a->batch, GROUP_NORM_CHUNK, 2 * channels_of(a) * sizeof(float) };
+    return (struct cpu_plan) { .items = a->rows * a->batch, .rows = GROUP_NORM_CHUNK,
+                               .memory = 2 * channels_of(a) * sizeof(float) };
 }
 
 /* sums[c] = sum over pixels of (x - mean[c])^power; power 1 or 2. */
@@ -90,7 +91,7 @@ const struct cpu_kernel CPU_NAME(group_norm_stats) = { "group_norm_stats", "f32"
 static struct cpu_plan finish_plan(const struct cpu_args *a)
 {
     const struct group_norm_params *p = a->params;
-    return (struct cpu_plan) { p->images, p->groups, 0 };
+    return (struct cpu_plan) { .items = p->images, .rows = p->groups };
 }
 
 /* Chan's combination: chunks in order, in double. */
@@ -126,7 +127,8 @@ static struct cpu_plan apply_plan(const struct cpu_args *a)
 {
     const struct group_norm_params *p = a->params;
     uint32_t blocks = (p->pixels + APPLY_PIXELS - 1) / APPLY_PIXELS;
-    return (struct cpu_plan) { p->images * blocks, APPLY_PIXELS, 2 * channels_of(a) * sizeof(float) };
+    return (struct cpu_plan) { .items = p->images * blocks, .rows = APPLY_PIXELS,
+                               .memory = 2 * channels_of(a) * sizeof(float) };
 }
 
 /* y = (x - mean) * factor + beta: subtracting first keeps the digits of a large mean. */

@@ -7,8 +7,9 @@ enum { SUMS = TILE_ROWS * TILE_VECS };
 
 double CPU_NAME(peak_f32)(uint32_t rounds, float *sink)
 {
-    vec sum[SUMS] = { 0 }, x = vec_all(1e-3f), factor = vec_all(0.999f), total = { 0 };
+    vec sum[SUMS], x = vec_all(1e-3f), factor = vec_all(0.999f), total = { 0 };
 
+    for (int s = 0; s < SUMS; s++) sum[s] = vec_all((float)s);      /* alike, one sum would stand for all */
     for (uint32_t i = 0; i < rounds; i++) {
 #pragma GCC unroll 24
         for (int s = 0; s < SUMS; s++) sum[s] = sum[s] * factor + x;
@@ -21,9 +22,10 @@ double CPU_NAME(peak_f32)(uint32_t rounds, float *sink)
 #if defined(__AVX512BF16__)
 double CPU_NAME(peak_bf16)(uint32_t rounds, float *sink)
 {
-    __m512 sum[SUMS] = { 0 }, total = { 0 };
+    __m512 sum[SUMS], total = { 0 };
     __m512bh x = (__m512bh)_mm512_set1_epi32(0x3a833a83), factor = (__m512bh)_mm512_set1_epi32(0x3f7f3f7f);
 
+    for (int s = 0; s < SUMS; s++) sum[s] = _mm512_set1_ps((float)s);
     for (uint32_t i = 0; i < rounds; i++) {
 #pragma GCC unroll 24
         for (int s = 0; s < SUMS; s++) sum[s] = _mm512_dpbf16_ps(sum[s], x, factor);

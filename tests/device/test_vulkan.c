@@ -1,0 +1,466 @@
+/* The Vulkan device's own promises: what is listed, memory, the pipeline cache, refusals, and failures of the driver.
+ * What it computes is tested in tests/ops, on every device. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "device/device.h"
+#include "layer_norm.h"
+#include "temporary.h"
+
+enum { ROWS = 300, CHANNELS = 64, VALUES = ROWS * CHANNELS };
+
+static int lines_logged;                     /* warnings and errors: the validation layers', at closing too */
+
+static void count_line(void *user, enum tinct_log_level level, const char *line)
+{
+    (void)user;
+    if (level > TINCT_LOG_WARN) return;
+    lines_logged++;
+    print_message("# %s\n", line);
+}
+
+static const char *software(void)
+{
+    struct device_info infos[16];
+    static char name[sizeof infos[0].name];
+
+    for (int i = device_list(infos, 16) - 1; i > 0; i--)
+        if (infos[i].kind == DEVICE_SOFTWARE) {
+            snprintf(name, sizeof name, "%s", infos[i].name);
+            return name;
+        }
+    print_message("skipped: no software Vulkan driver (mesa-vulkan-drivers)\n");
+    skip();
+    return NULL;
+}
+
+static struct device *open_with(const char *cache_dir, struct tinct_err *err)
+{
+    return device_open(&(struct device_options) { .name = software(), .cache_dir = cache_dir, .validation = true,
+                                                  .log = count_line }, err);
+}
+
+static struct device *open_one(void)
+{
+    struct tinct_err err = { 0 };
+    struct device *device = open_with(NULL, &err);
+    if (!device) fail_msg("%s", err.text);
+    return device;
+}
+
+static void close_clean(struct device *device)
+{
+    assert_int_equal(device_validation_messages(device), 0);
+    device_close(device);
+    assert_int_equal(lines_logged, 0);
+}
+
+/* ---- a little work: two norms, one after the other --------------------------------- */
+
+struct work {
+    struct device *device;
+    struct buffer *x, *vectors;
+    struct pass *pass;
+    double flops;                            /* told of each dispatch */
+};
+
+static struct span span(struct buffer *buffer, uint64_t offset, uint64_t size, uint64_t row_bytes)
+{
+    return (struct span) { buffer, offset, size, row_bytes };
+}
+
+static void norm_in_place(struct work *w)
+{
+    const uint64_t row = CHANNELS * sizeof(float);
+    pass_dispatch(w->pass, &(struct dispatch) {
+        .kernel = "layer_norm", .variant = "f32",
+        .reads = { span(w->x, 0, VALUES * sizeof(float), row), span(w->vectors, 0, row, 0), span(w->vectors, row, row, 0) },
+        .writes = { span(w->x, 0, VALUES * sizeof(float), row) },
+        .params = &(struct layer_norm_params) { ROWS, CHANNELS, 1e-5f },
+        .params_size = sizeof(struct layer_norm_params), .rows = ROWS, .flops = w->flops });
+}
+
+/* x, then ones and a ramp as gamma and beta; two norms in place, recorded but not run. */
+static bool work_begin(struct work *w, struct tinct_err *err)
+{
+    static float x[VALUES], vectors[2 * CHANNELS];
+
+    for (int i = 0; i < VALUES; i++) x[i] = (float)(i * 37 % 101);
+    for (int i = 0; i < CHANNELS; i++) vectors[i] = 1, vectors[CHANNELS + i] = (float)i;
+    w->x = buffer_create(w->device, sizeof x, err);
+    w->vectors = w->x ? buffer_create(w->device, sizeof vectors, err) : NULL;
+    if (!w->vectors || !buffer_write(w->x, 0, x, sizeof x, err) ||
+        !buffer_write(w->vectors, 0, vectors, sizeof vectors, err))
+        return false;
+    w->pass = pass_begin(w->device);
+    norm_in_place(w);
+    norm_in_place(w);
+    return pass_end(w->pass, err);
+}
+
+static void work_end(struct work *w)
+{
+    pass_free(w->pass);
+    buffer_free(w->x);
+    buffer_free(w->vectors);
+}
+
+static void one_norm(float *x)
+{
+    for (int row = 0; row < ROWS; row++, x += CHANNELS) {
+        double mean = 0, var = 0;
+        for (int c = 0; c < CHANNELS; c++) mean += x[c] / CHANNELS;
+        for (int c = 0; c < CHANNELS; c++) var += (x[c] - mean) * (x[c] - mean) / CHANNELS;
+        for (int c = 0; c < CHANNELS; c++) x[c] = (float)((x[c] - mean) / sqrt(var + 1e-5) + c);
+    }
+}
+
+/* Rows written out of turn or twice, or a dispatch that saw the first one's half, are far off. */
+static void check_result(const float *got)
+{
+    static float want[VALUES];
+
+    for (int i = 0; i < VALUES; i++) want[i] = (float)(i * 37 % 101);
+    one_norm(want);
+    one_norm(want);
+    check_close(got, want, VALUES, 2e-4, 0);     /* values to 64; the steps of both norms add up to some 2^-24 * 64 */
+}
+
+static bool work_run(struct work *w, float *got, struct tinct_err *err)
+{
+    return pass_run(w->pass, err) && buffer_read(w->x, 0, got, VALUES * sizeof(float), err);
+}
+
+static void check_work(struct device *device, double flops)
+{
+    static float got[VALUES];
+    struct tinct_err err = { 0 };
+    struct work w = { .device = device, .flops = flops };
+
+    if (!work_begin(&w, &err) || !work_run(&w, got, &err)) fail_msg("%s", err.text);
+    check_result(got);
+    work_end(&w);
+}
+
+/* ---- listing and opening ------------------------------------------------------------ */
+
+static void a_software_driver_is_listed_last_and_not_chosen(void **state)
+{
+    struct device_info infos[16];
+    struct tinct_err err = { 0 };
+    int count = device_list(infos, 16);
+
+    (void)state;
+    software();
+    assert_string_equal(infos[0].backend, "cpu");
+    assert_int_equal(infos[count - 1].kind, DEVICE_SOFTWARE);
+    assert_string_equal(infos[count - 1].backend, "vulkan");
+    assert_true(infos[count - 1].memory_bytes > 0);
+    struct device *automatic = device_open(&(struct device_options) { 0 }, &err);
+    if (!automatic) fail_msg("%s", err.text);
+    assert_true(device_about(automatic)->kind != DEVICE_SOFTWARE);
+    device_close(automatic);
+}
+
+static void without_a_driver_there_is_silence(void **state)
+{
+    struct device_info infos[16];
+    struct tinct_err err = { 0 };
+    char printed[200];
+    int pipe_ends[2], terminal = dup(2);
+
+    (void)state;
+    assert_int_equal(pipe(pipe_ends), 0);
+    fcntl(pipe_ends[0], F_SETFL, O_NONBLOCK);
+    setenv("VK_ICD_FILENAMES", "/nowhere/driver.json", 1);
+    dup2(pipe_ends[1], 2);
+    int count = device_list(infos, 16);
+    struct device *device = device_open(&(struct device_options) { .name = "vulkan" }, &err);
+    dup2(terminal, 2);
+    unsetenv("VK_ICD_FILENAMES");
+
+    assert_int_equal(count, 1);
+    check_refused(device != NULL, &err, TINCT_ERR_DEVICE, "no Vulkan device found");
+    assert_true(read(pipe_ends[0], printed, sizeof printed) <= 0);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+    close(terminal);
+}
+
+static void check_forced(const char *variable, const char *value, enum tinct_code code, const char *words)
+{
+    struct tinct_err err = { 0 };
+
+    setenv(variable, value, 1);
+    struct device *device = open_with(NULL, &err);
+    unsetenv(variable);
+    check_refused(device != NULL, &err, code, words);
+}
+
+static void unknown_cores_and_types_are_refused(void **state)
+{
+    (void)state;
+    check_forced("TINCT_VULKAN", "matrix", TINCT_ERR_DEVICE, "there is no core for matrix units yet; tile works");
+    check_forced("TINCT_VULKAN", "fast", TINCT_ERR_ARG, "TINCT_VULKAN=fast is no core; there are soft and tile");
+    check_forced("TINCT_ACT", "f64", TINCT_ERR_ARG, "TINCT_ACT=f64 is no storage type; there are f32 and f16");
+}
+
+static void precision_decides_what_is_stored(void **state)
+{
+    struct tinct_err err = { 0 };
+    struct device_options options = { .name = software(), .precision = TINCT_PRECISION_DEFAULT };
+
+    (void)state;
+    struct device *plain = device_open(&options, &err);
+    assert_non_null(plain);
+    assert_false(device_stores_f16(plain));      /* a software driver */
+    device_close(plain);
+    options.precision = TINCT_PRECISION_FAST;
+    struct device *fast = device_open(&options, &err);
+    assert_non_null(fast);
+    assert_int_equal(device_stores_f16(fast), device_about(fast)->fast_f16);
+    device_close(fast);
+}
+
+/* ---- memory ---------------------------------------------------------------------------- */
+
+static void buffers_do_not_meet(void **state)
+{
+    enum { COUNT = 40 };
+    struct device *device = open_one();
+    struct buffer *buffers[COUNT] = { 0 };
+    unsigned char bytes[5000];
+    struct tinct_err err = { 0 };
+
+    (void)state;
+    for (int round = 0; round < 4; round++)      /* holes of all sizes are filled again */
+        for (int i = round % 3; i < COUNT; i += 1 + round) {
+            uint64_t size = 1 + (uint64_t)(i * 131 + round * 977) % sizeof bytes;
+            buffer_free(buffers[i]);
+            buffers[i] = buffer_create(device, size, &err);
+            assert_non_null(buffers[i]);
+            assert_true(buffer_read(buffers[i], 0, bytes, size, &err));
+            for (uint64_t b = 0; b < size; b++) assert_int_equal(bytes[b], 0);
+            memset(bytes, i, size);
+            assert_true(buffer_write(buffers[i], 0, bytes, size, &err));
+        }
+    for (int i = 0; i < COUNT; i++) {
+        uint64_t size = buffer_size(buffers[i]);
+        assert_true(buffer_read(buffers[i], 0, bytes, size, &err));
+        for (uint64_t b = 0; b < size; b++) assert_int_equal(bytes[b], i);
+        buffer_free(buffers[i]);
+    }
+    close_clean(device);
+}
+
+static void a_buffer_beyond_the_driver_is_refused(void **state)
+{
+    struct device *device = open_one();
+    struct tinct_err err = { 0 };
+
+    (void)state;
+    struct buffer *b = buffer_create(device, device_max_buffer(device) + 1, &err);
+    check_refused(b != NULL, &err, TINCT_ERR_MEMORY, "is more than the 2048 MiB that its driver allows in one");
+    close_clean(device);
+}
+
+/* Memory that the host cannot see, as on a discrete GPU: more than one piece of the staging buffer. */
+static void memory_can_be_staged(void **state)
+{
+    enum { BYTES = (70 << 20) + 12 };
+    struct tinct_err err = { 0 };
+    unsigned char *there = malloc(BYTES), *back = malloc(BYTES);
+
+    (void)state;
+    setenv("TINCT_VULKAN_STAGING", "1", 1);
+    struct device *device = open_one();
+    unsetenv("TINCT_VULKAN_STAGING");
+    struct buffer *b = buffer_create(device, BYTES, &err);
+    assert_non_null(b);
+    assert_null(buffer_map(b));
+    assert_true(buffer_read(b, 0, back, BYTES, &err));
+    for (int i = 0; i < BYTES; i += 997) assert_int_equal(back[i], 0);
+    for (int i = 0; i < BYTES; i++) there[i] = (unsigned char)(i * 7 + i / 1000);
+    assert_true(buffer_write(b, 4, there + 4, BYTES - 8, &err));
+    assert_true(buffer_read(b, 4, back + 4, BYTES - 8, &err));
+    assert_memory_equal(there + 4, back + 4, BYTES - 8);
+    buffer_free(b);
+    check_work(device, 0);
+    close_clean(device);
+    free(there);
+    free(back);
+}
+
+/* ---- passes -------------------------------------------------------------------------------- */
+
+static void work_is_cut_into_pieces(void **state)
+{
+    struct device *device = open_one();
+
+    (void)state;
+    check_work(device, 0);
+    check_work(device, 15e9);                    /* one submit each */
+    check_work(device, 50e9);                    /* three windows of 128 rows each, in as many submits */
+    close_clean(device);
+}
+
+static void times_are_kept(void **state)
+{
+    struct device *device = open_one();
+    struct tinct_err err = { 0 };
+    struct dispatch_time time;
+    float got[VALUES];
+    struct work w = { .device = device };
+
+    (void)state;
+    device_keep_times(device, true);
+    if (!work_begin(&w, &err) || !work_run(&w, got, &err)) fail_msg("%s", err.text);
+    check_result(got);
+    assert_true(pass_time(w.pass, 1, &time));
+    assert_true(time.ms > 0 && time.ms < 10000);
+    work_end(&w);
+    close_clean(device);
+}
+
+/* ---- the pipeline cache ----------------------------------------------------------------------- */
+
+static void use_cache(const char *dir)
+{
+    struct tinct_err err = { 0 };
+    struct device *device = open_with(dir, &err);
+
+    if (!device) fail_msg("%s", err.text);
+    check_work(device, 0);
+    close_clean(device);
+}
+
+/* The path of the one file in the temporary folder. */
+static const char *the_cache_file(void)
+{
+    DIR *folder = opendir(temporary_folder);
+    const char *path = NULL;
+    struct dirent *entry;
+
+    assert_non_null(folder);
+    while ((entry = readdir(folder)))
+        if (entry->d_name[0] != '.') {
+            assert_null(path);
+            assert_int_equal(strncmp(entry->d_name, "vulkan-", 7), 0);
+            path = temporary_path(entry->d_name);
+        }
+    closedir(folder);
+    assert_non_null(path);
+    return path;
+}
+
+static void the_pipeline_cache_is_kept_and_checked(void **state)
+{
+    (void)state;
+    use_cache(temporary_folder);
+    const char *path = the_cache_file();
+    use_cache(temporary_folder);                 /* read back */
+
+    FILE *f = fopen(path, "r+b");                /* a flipped byte; then a file cut short */
+    fseek(f, -1, SEEK_END);
+    int last = fgetc(f);
+    fseek(f, -1, SEEK_END);
+    fputc(last ^ 1, f);
+    fclose(f);
+    use_cache(temporary_folder);
+    assert_int_equal(truncate(path, 20), 0);
+    use_cache(temporary_folder);
+    the_cache_file();
+    use_cache("/nowhere/at/all");
+}
+
+/* ---- failures of the driver ---------------------------------------------------------------------- */
+
+/* Opens, works and closes with the n-th call of this kind failing; true if all went well, so there is no n-th one. */
+static bool works_despite(const char *kind, int n)
+{
+    static float got[VALUES];
+    struct tinct_err err = { 0 };
+    char fault[64];
+    struct work w = { 0 };
+
+    snprintf(fault, sizeof fault, "%s:%d", kind, n);
+    setenv("TINCT_VULKAN_FAULT", fault, 1);
+    w.device = open_with(NULL, &err);
+    unsetenv("TINCT_VULKAN_FAULT");
+    if (w.device) device_keep_times(w.device, true);
+    bool ok = w.device && work_begin(&w, &err) && work_run(&w, got, &err);
+    if (ok) check_result(got);
+    if (!ok && err.code != TINCT_ERR_MEMORY && err.code != TINCT_ERR_DEVICE) fail_msg("%s: %d %s", fault, err.code, err.text);
+    if (!ok && !strstr(err.text, "llvmpipe")) fail_msg("%s: %s", fault, err.text);
+    work_end(&w);
+    if (w.device) close_clean(w.device);
+    assert_int_equal(lines_logged, 0);
+    return ok;
+}
+
+static void walk(const char *kind, int at_least)
+{
+    int n = 1;
+
+    while (n < 200 && !works_despite(kind, n)) n++;
+    if (n <= at_least || n == 200) fail_msg("%s: %d calls could fail, at least %d were expected", kind, n - 1, at_least);
+    assert_true(works_despite(kind, 1000));      /* this process still works */
+}
+
+static void every_call_may_fail(void **state)
+{
+    (void)state;
+    software();
+    walk("device", 1);
+    walk("memory", 3);
+    walk("buffer", 3);
+    walk("view", 3);
+    walk("pipeline", 4);
+    walk("record", 8);
+    walk("submit", 1);
+    walk("wait", 1);
+    setenv("TINCT_VULKAN_STAGING", "1", 1);
+    walk("memory", 4);
+    walk("record", 10);
+    walk("submit", 6);
+    walk("wait", 6);
+    unsetenv("TINCT_VULKAN_STAGING");
+}
+
+static void a_lost_device_stays_lost(void **state)
+{
+    struct tinct_err err = { 0 };
+    float got[VALUES];
+    struct work w = { 0 };
+
+    (void)state;
+    setenv("TINCT_VULKAN_FAULT", "wait:1", 1);
+    w.device = open_one();
+    unsetenv("TINCT_VULKAN_FAULT");
+    if (!work_begin(&w, &err)) fail_msg("%s", err.text);
+    check_refused(work_run(&w, got, &err), &err, TINCT_ERR_DEVICE, "the device was lost (its driver reset it)");
+    check_refused(work_run(&w, got, &err), &err, TINCT_ERR_DEVICE, "was lost earlier; it must be opened again");
+    work_end(&w);
+    close_clean(w.device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_software_driver_is_listed_last_and_not_chosen),
+        cmocka_unit_test(without_a_driver_there_is_silence),
+        cmocka_unit_test(unknown_cores_and_types_are_refused),
+        cmocka_unit_test(precision_decides_what_is_stored),
+        cmocka_unit_test(buffers_do_not_meet),
+        cmocka_unit_test(a_buffer_beyond_the_driver_is_refused),
+        cmocka_unit_test(memory_can_be_staged),
+        cmocka_unit_test(work_is_cut_into_pieces),
+        cmocka_unit_test(times_are_kept),
+        cmocka_unit_test(the_pipeline_cache_is_kept_and_checked),
+        cmocka_unit_test(every_call_may_fail),
+        cmocka_unit_test(a_lost_device_stays_lost),
+    };
+    return cmocka_run_group_tests(tests, temporary_make, temporary_remove);
+}
