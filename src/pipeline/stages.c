@@ -143,6 +143,19 @@ bool vae_decode(const struct model *m, float *rgb, const float *latent, uint32_t
     return ok || tinct_within(err, "vae");
 }
 
+uint64_t vae_decode_bytes(const struct model *m, uint32_t h, uint32_t w)
+{
+    enum dtype dtype = device_dtype(m->device);
+    uint32_t f = m->vae.factor;
+    struct pass *pass = pass_begin(m->device);
+
+    vae_decode_record(pass, &m->vae, tensor_view(NULL, 0, dtype, 4, (uint32_t[]) { 1, h * f, w * f, 4 }),
+                      tensor_view(NULL, 0, dtype, 4, (uint32_t[]) { 1, h, w, VAE_LATENT }));
+    uint64_t bytes = pass_scratch_bytes(pass) + (uint64_t)h * w * (VAE_LATENT + f * f * 4) * dtype_size(dtype);
+    pass_free(pass);
+    return bytes;
+}
+
 bool vae_encode(const struct model *m, float *moments, const float *rgb, uint32_t h, uint32_t w, struct tinct_err *err)
 {
     enum dtype dtype = device_dtype(m->device);

@@ -28,6 +28,9 @@ uint64_t unet_run_bytes(const struct unet_run *run);             /* of working m
 /* latent [h, w, 4] (unscaled: divided by the scale factor) -> rgb [8 h, 8 w, 3] in about -1..1. */
 bool vae_decode(const struct model *m, float *rgb, const float *latent, uint32_t h, uint32_t w, struct tinct_err *err);
 
+/* Device memory that vae_decode will take beside the weights. */
+uint64_t vae_decode_bytes(const struct model *m, uint32_t h, uint32_t w);
+
 /* rgb [H, W, 3] in -1..1 -> moments [H / 8, W / 8, 8]: mean, log variance. */
 bool vae_encode(const struct model *m, float *moments, const float *rgb, uint32_t h, uint32_t w,
                 struct tinct_err *err);

@@ -1,0 +1,190 @@
+/* The model's stages on a tiny checkpoint: every device, core and storage type gives what the plainest one gives, and
+ * the same bytes whatever ran before, with any number of threads, alone or in a batch. */
+#include <stdlib.h>
+
+#include "check.h"
+#include "pipeline/stages.h"
+#include "temporary.h"
+#include "tiny_checkpoint.h"
+
+enum { SIDE = 8, WIDTH = 64, LATENT = SIDE * SIDE * 4, RGB = SIDE * SIDE * 64 * 3, Z = 2 * CLIP_TOKENS * WIDTH };
+
+struct outputs {
+    float z[Z], eps[2 * LATENT], rgb[RGB];
+};
+
+struct core {                           /* environment that forces it; NULL: unset */
+    const char *name, *device, *cpu, *vulkan, *act;
+    enum tinct_precision precision;
+    double tolerance;                   /* relative L2 error against the generic processor */
+};
+
+/* fp32 sums in another order: some 1e-6. f16 storage rounds every activation to 2^-11, bf16 products to 2^-8 each;
+ * tens of layers in a row let some ten times that through. */
+static const struct core cores[] = {
+    { "cpu/generic", "cpu", "generic", NULL, NULL, TINCT_PRECISION_FP32, 0 },
+    { "cpu/avx2", "cpu", "avx2", NULL, NULL, TINCT_PRECISION_FP32, 2e-5 },
+    { "cpu/avx512", "cpu", "avx512", NULL, NULL, TINCT_PRECISION_FP32, 2e-5 },
+    { "cpu/bf16", "cpu", "bf16", NULL, NULL, TINCT_PRECISION_FAST, 4e-2 },
+    { "vulkan/soft/f32", "llvmpipe", NULL, "soft", "f32", TINCT_PRECISION_FP32, 2e-5 },
+    { "vulkan/soft/f16", "llvmpipe", NULL, "soft", "f16", TINCT_PRECISION_FAST, 1e-2 },
+    { "vulkan/tile/f32", "llvmpipe", NULL, "tile", "f32", TINCT_PRECISION_FP32, 2e-5 },
+    { "vulkan/tile/f16", "llvmpipe", NULL, "tile", "f16", TINCT_PRECISION_FAST, 1e-2 },
+};
+enum { CORES = sizeof cores / sizeof *cores };
+
+static char tiny_path[512];
+static struct outputs reference;
+static float x[2 * LATENT], context[Z];
+static uint32_t ids[2 * CLIP_TOKENS];
+
+static void force(const char *name, const char *value)
+{
+    if (value) setenv(name, value, 1);
+    else unsetenv(name);
+}
+
+static struct device *core_open(const struct core *core, int threads)
+{
+    struct tinct_err err;
+
+    force("TINCT_CPU", core->cpu);
+    force("TINCT_VULKAN", core->vulkan);
+    force("TINCT_ACT", core->act);
+    struct device *device = device_open(&(struct device_options) {
+        .name = core->device, .precision = core->precision, .threads = threads, .validation = true }, &err);
+    if (!device) {
+        print_message("skipped: %s: %s\n", core->name, err.text);
+        skip();
+    }
+    return device;
+}
+
+static struct model *tiny_open(struct device *device)
+{
+    struct tinct_err err;
+    struct model *m = model_open(device, &(struct model_options) { .path = tiny_path, .encoder = true }, &err);
+
+    if (!m) print_error("%s\n", err.text);
+    assert_non_null(m);
+    return m;
+}
+
+#define must(call)                                           \
+    do {                                                     \
+        bool ok_ = (call);                                   \
+        if (!ok_) print_error("%s\n", err.text);             \
+        assert_true(ok_);                                    \
+    } while (0)
+
+static void unet(const struct model *m, float *eps, uint32_t images, const float *from, const float *text)
+{
+    struct tinct_err err;
+    struct unet_run *run = unet_run_create(m, images, SIDE, SIDE, CLIP_TOKENS, &err);
+
+    must(run && unet_run_context(run, text, &err) && unet_run_step(run, eps, from, 321.5, &err));
+    unet_run_free(run);
+}
+
+static void run_all(const struct model *m, struct outputs *out)
+{
+    struct tinct_err err;
+
+    must(text_encode(m, out->z, ids, 2, 1, &err));
+    unet(m, out->eps, 2, x, context);
+    must(vae_decode(m, out->rgb, x, SIDE, SIDE, &err));
+}
+
+static struct outputs *outputs_of(const struct core *core, int threads)
+{
+    struct device *device = core_open(core, threads);
+    struct model *m = tiny_open(device);
+    struct outputs *out = malloc(sizeof *out);
+
+    assert_non_null(out);
+    run_all(m, out);
+    model_close(m);
+    assert_int_equal(device_validation_messages(device), 0);
+    device_close(device);
+    return out;
+}
+
+static void agrees_with_the_plainest(void **state)
+{
+    const struct core *core = *state;
+    struct outputs *out = outputs_of(core, 0);
+    double errors[] = { relative_l2(out->z, reference.z, Z), relative_l2(out->eps, reference.eps, 2 * LATENT),
+                        relative_l2(out->rgb, reference.rgb, RGB) };
+
+    free(out);
+    print_message("%s: text %.1e, UNet %.1e, VAE %.1e\n", core->name, errors[0], errors[1], errors[2]);
+    for (int i = 0; i < 3; i++) assert_true(errors[i] <= core->tolerance);
+}
+
+static void gives_the_same_bytes_again(void **state)
+{
+    const struct core *core = *state;
+    struct device *device = core_open(core, 0);
+    struct model *m = tiny_open(device);
+    struct outputs *first = malloc(sizeof *first), *again = malloc(sizeof *again);
+    float alone[LATENT];
+
+    assert_non_null(first);
+    assert_non_null(again);
+    run_all(m, first);
+    unet(m, alone, 1, x + LATENT, context + CLIP_TOKENS * WIDTH);
+    run_all(m, again);
+    assert_memory_equal(first, again, sizeof *first);
+    assert_memory_equal(alone, first->eps + LATENT, sizeof alone);
+    model_close(m);
+    device_close(device);
+
+    struct outputs *single = outputs_of(core, 1);
+    assert_memory_equal(first, single, sizeof *first);
+    free(single);
+    free(first);
+    free(again);
+}
+
+static void decoding_tells_its_memory_beforehand(void **state)
+{
+    struct device *device = core_open(*state, 0);
+    struct model *m = tiny_open(device);
+
+    assert_true(vae_decode_bytes(m, SIDE, SIDE) > sizeof(float) * RGB);
+    assert_true(vae_decode_bytes(m, 2 * SIDE, SIDE) > vae_decode_bytes(m, SIDE, SIDE));
+    model_close(m);
+    device_close(device);
+}
+
+static int prepare(void **state)
+{
+    uint32_t random = 1;
+
+    if (temporary_make(state)) return -1;
+    snprintf(tiny_path, sizeof tiny_path, "%s", temporary_path("tiny.safetensors"));
+    if (!tiny_checkpoint_write(TESTS_DIR "/parity/sd15_tensors.tsv", tiny_path)) return -1;
+    for (int i = 0; i < 2 * LATENT; i++) x[i] = (float)(random = random * 1664525u + 1013904223u) / 2147483648.0f - 1.0f;
+    for (int i = 0; i < Z; i++) context[i] = (float)(random = random * 1664525u + 1013904223u) / 2147483648.0f - 1.0f;
+    for (int i = 0; i < 2 * CLIP_TOKENS; i++) ids[i] = i % CLIP_TOKENS ? (random = random * 1664525u + 1013904223u) % 49408 : 49406;
+    force("TINCT_CPU", "generic");
+    struct outputs *out = outputs_of(&cores[0], 0);
+    reference = *out;
+    free(out);
+    return 0;
+}
+
+int main(void)
+{
+    struct CMUnitTest tests[2 * CORES + 1];
+    char names[2 * CORES][64];
+
+    for (int i = 0; i < CORES; i++) {
+        snprintf(names[2 * i], sizeof names[0], "agrees with the plainest: %s", cores[i].name);
+        snprintf(names[2 * i + 1], sizeof names[0], "gives the same bytes again: %s", cores[i].name);
+        tests[2 * i] = (struct CMUnitTest) { names[2 * i], agrees_with_the_plainest, NULL, NULL, (void *)&cores[i] };
+        tests[2 * i + 1] = (struct CMUnitTest) { names[2 * i + 1], gives_the_same_bytes_again, NULL, NULL, (void *)&cores[i] };
+    }
+    tests[2 * CORES] = (struct CMUnitTest) cmocka_unit_test_prestate(decoding_tells_its_memory_beforehand, (void *)&cores[0]);
+    return cmocka_run_group_tests_name("stages", tests, prepare, temporary_remove);
+}
