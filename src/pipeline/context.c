@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/str.h"
+
 double context_now_ms(void)
 {
     struct timespec t;
@@ -25,17 +27,33 @@ void context_log(const struct tinct *t, enum tinct_log_level level, const char *
     t->log(t->log_user, level, line);
 }
 
+static char *copy_of(const char *text)
+{
+    char *copy = text ? malloc(strlen(text) + 1) : NULL;
+
+    return copy ? strcpy(copy, text) : NULL;
+}
+
+/* The side a checkpoint was trained at: its metadata's word, else 512. */
+static int native_side(const struct model *m)
+{
+    const char *resolution = safetensors_metadata(checkpoint_file(m->checkpoint), "modelspec.resolution");
+    int side = resolution ? atoi(resolution) : 0;
+
+    return side >= 64 && side <= 4096 && side % 8 == 0 ? side : 512;
+}
+
 static void describe(struct tinct *t, const struct tinct_options *o, double begin)
 {
     const struct device_info *d = device_about(t->device);
-    static const char kind[] = "SD1.x";
-    char *name = malloc(sizeof d->name + sizeof d->detail + 32), *path = malloc(strlen(o->model) + 1);
+    struct str name = { 0 };
 
-    if (name) sprintf(name, "%s: %s (%s)", d->backend, d->name, d->detail);
-    if (path) strcpy(path, o->model);
-    uint32_t side = t->model->unet.context == 768 ? 512 : 256;      /* SD1.5's own size; the demo's */
+    str_addf(&name, "%s: %s (%s)", d->backend, d->name, d->detail);
+    t->vae_path = copy_of(o->vae);
+    t->cache_dir = copy_of(o->cache_dir);
     t->about = (struct tinct_about) {
-        .device = name, .model = path, .model_kind = kind, .width = (int)side, .height = (int)side,
+        .device = str_take(&name, NULL), .model = copy_of(o->model), .model_kind = "SD1.x",
+        .width = native_side(t->model), .height = native_side(t->model),
         .weights_bytes = weights_bytes(t->model->weights), .load_ms = context_now_ms() - begin,
     };
 }
@@ -63,6 +81,10 @@ struct tinct *tinct_open(const struct tinct_options *o, struct tinct_err *err)
         .path = o->model, .vae_path = o->vae, .threads = o->threads }, err);
     if (!t->model) goto fail;
     describe(t, o, begin);
+    if (!t->about.device || !t->about.model) {
+        tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a context");
+        goto fail;
+    }
     context_log(t, TINCT_LOG_INFO, "%s: %s, %.0f MiB of weights on %s in %.0f ms", t->about.model, t->about.model_kind,
                 (double)t->about.weights_bytes / (1024.0 * 1024.0), t->about.device, t->about.load_ms);
     return t;
@@ -79,6 +101,8 @@ void tinct_close(struct tinct *t)
     device_close(t->device);
     free((char *)t->about.device);
     free((char *)t->about.model);
+    free(t->vae_path);
+    free(t->cache_dir);
     free(t);
 }
 

@@ -2,6 +2,7 @@
 #ifndef TINCT_PIPELINE_CONTEXT_H
 #define TINCT_PIPELINE_CONTEXT_H
 
+#include "base/hash.h"
 #include "pipeline/stages.h"
 
 enum { CONTEXT_RUNS = 4 };
@@ -12,7 +13,10 @@ struct tinct {
     struct unet_run *runs[CONTEXT_RUNS];    /* most recently used first; NULL behind the last */
     struct run_size { uint32_t images, h, w, tokens; } sizes[CONTEXT_RUNS];
     uint64_t serials[CONTEXT_RUNS];         /* of the guidance whose text each run holds; 0: none */
+    uint64_t last_serial;                   /* given to a guidance */
     struct tinct_about about;
+    char *vae_path, *cache_dir;             /* NULL: none */
+    char model_hash[HASH_HEX], vae_hash[HASH_HEX];   /* "" until the first recipe asks */
     void (*log)(void *user, enum tinct_log_level level, const char *line);
     void *log_user;
 };

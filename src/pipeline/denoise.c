@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sampler/levels.h"
+
 /* Evaluate the parts listed in which [n], all of the same number of tokens: eps [n, h, w, 4]. */
 static bool evaluate(struct tinct *t, const struct guidance *g, const uint32_t *which, uint32_t n, uint32_t h, uint32_t w,
                      const float *scaled, double timestep, float *eps, struct tinct_err *err)
@@ -53,26 +55,42 @@ static bool evaluate_all(struct tinct *t, const struct guidance *g, uint32_t fir
     return ok;
 }
 
+/* Guidance is linear in the network's answer, so it is applied there: p = p_u + sum_i weight_i scale (p_i - p_u). */
+static void combine(const struct guidance *g, uint32_t first, const float *answers, float *combined, size_t latent)
+{
+    for (size_t i = 0; i < latent; i++) {
+        double base = answers[first * latent + i], sum = base;
+        for (uint32_t k = first + 1; k < g->count; k++)
+            sum += (double)g->part[k].weight * g->scale * (answers[k * latent + i] - base);
+        combined[i] = (float)sum;
+    }
+}
+
+static bool all_finite(const float *x, size_t count, struct tinct_err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(x[i])) return tinct_fail(err, TINCT_ERR_NAN, "the UNet gave a value that is not a number");
+    return true;
+}
+
 bool denoise(struct tinct *t, const struct guidance *g, uint32_t h, uint32_t w, const float *x, double sigma,
              double timestep, float *denoised, struct tinct_err *err)
 {
     size_t latent = (size_t)h * w * UNET_LATENT;
     bool unguided = g->scale == 1.0f && g->count == 2 && g->part[1].weight == 1.0f;
     uint32_t first = unguided ? 1 : 0;
-    float *eps = malloc(latent * g->count * sizeof *eps), *scaled = malloc(latent * sizeof *scaled);
-    bool ok = (eps && scaled) || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a step");
-    double c_in = 1.0 / sqrt(sigma * sigma + 1.0);
+    float *answers = malloc(latent * g->count * sizeof *answers), *scaled = malloc(latent * sizeof *scaled);
+    bool ok = (answers && scaled) || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a step");
+    double c_in = level_c_in(sigma);
 
     for (size_t i = 0; ok && i < latent; i++) scaled[i] = (float)(x[i] * c_in);
-    ok = ok && evaluate_all(t, g, first, h, w, scaled, timestep, eps, err);
-    for (size_t i = 0; ok && i < latent; i++) {
-        double e = eps[first * latent + i], sum = e;
-        for (uint32_t k = first + 1; k < g->count; k++)
-            sum += (double)g->part[k].weight * g->scale * (eps[k * latent + i] - e);
-        denoised[i] = (float)(x[i] - sigma * sum);
-        ok = isfinite(denoised[i]) || tinct_fail(err, TINCT_ERR_NAN, "the UNet gave a value that is not a number");
+    ok = ok && evaluate_all(t, g, first, h, w, scaled, timestep, answers, err);
+    if (ok) {
+        combine(g, first, answers, scaled, latent);
+        level_denoised_eps(denoised, x, scaled, sigma, latent);
+        ok = all_finite(denoised, latent, err);
     }
-    free(eps);
+    free(answers);
     free(scaled);
     return ok;
 }

@@ -4,7 +4,7 @@
 
 #include "pipeline/context.h"
 
-enum { GUIDANCE_PARTS = 64 };
+enum { GUIDANCE_PARTS = 33 };      /* the negative prompt and PROMPT_MAX_PARTS positive ones */
 
 struct guidance_part {              /* what one prompt says */
     const float *z;                 /* [tokens, context channels]: its encoded text */
@@ -19,7 +19,7 @@ struct guidance {
     uint64_t serial;                /* another number whenever a text changes: its keys and values are then made anew */
 };
 
-/* D = D_u + sum_i weight_i scale (D_i - D_u), D_j = x - sigma eps_j(x / sqrt(sigma^2 + 1), t).
+/* D = D_u + sum_i weight_i scale (D_i - D_u), D_j = x - sigma eps_j(x / sqrt(sigma^2 + 1), t),
  * x, denoised [h, w, 4]; t 0..999. Prompts with as many tokens are evaluated together as one batch, which changes
  * no bit of the result. Source: arXiv:2207.12598; AND: arXiv:2206.01714. */
 bool denoise(struct tinct *t, const struct guidance *g, uint32_t h, uint32_t w, const float *x, double sigma,

@@ -1,8 +1,13 @@
 /* The telling half of tinct.h: thin doors to the rooms that know. */
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "device/device.h"
+#include "image/png.h"
+#include "image/recipe.h"
+#include "sampler/list.h"
+#include "tensor/describe.h"
 #include "text/describe.h"
 
 enum { MAX_DEVICES = 32 };
@@ -56,10 +61,66 @@ char *tinct_describe_devices(bool json, struct tinct_err *err)
     return str_take(&s, err);
 }
 
+char *tinct_describe_samplers(bool json, struct tinct_err *err)
+{
+    return samplers_describe(json, err);
+}
+
 char *tinct_describe_prompt(const char *prompt, int steps, bool json, struct tinct_err *err)
 {
-    struct prompt_options options = { .steps = steps ? steps : 20 };
-    return prompt_describe(prompt, &options, TINCT_EMPHASIS_ORIGINAL, json, err);
+    return prompt_describe(prompt, &(struct prompt_options) { .steps = steps > 0 ? steps : 20 },
+                           TINCT_EMPHASIS_ORIGINAL, json, err);
+}
+
+/* ---- files --------------------------------------------------------------------- */
+
+static char *picture_json(const char *path, const struct png *png, const struct recipe *recipe, struct tinct_err *err)
+{
+    struct json_writer w = { 0 };
+
+    json_begin(&w, NULL, JSON_OBJECT);
+    json_put_string(&w, "file", path);
+    json_put_string(&w, "kind", "picture");
+    json_put_integer(&w, "width", png->width);
+    json_put_integer(&w, "height", png->height);
+    json_put_string(&w, "program", recipe->program);
+    json_put_string(&w, "recipe", recipe->text);
+    json_end(&w);
+    return json_finish(&w, err);
+}
+
+static char *describe_picture(const char *path, bool json, struct tinct_err *err)
+{
+    struct png png;
+    struct str s = { 0 };
+    char *text;
+
+    if (!png_read(path, false, &png, err)) return NULL;
+    struct recipe recipe = recipe_find(&png);
+    if (json) {
+        text = picture_json(path, &png, &recipe, err);
+    } else {
+        str_addf(&s, "%s: a picture, %dx%d", path, png.width, png.height);
+        if (recipe.program) str_addf(&s, ", painted by %s", recipe.program);
+        if (recipe.kind == RECIPE_INFOTEXT) str_addf(&s, "\n%s\n", recipe.text);
+        else if (recipe.kind == RECIPE_FOREIGN) str_addf(&s, "; its %s is not read\n", recipe.holds);
+        else str_add(&s, ", without a recipe\n");
+        text = str_take(&s, err);
+    }
+    png_free(&png);
+    return text;
+}
+
+char *tinct_describe_file(const char *path, bool json, struct tinct_err *err)
+{
+    struct file *file = file_open(path, err);
+    unsigned char head[8];
+
+    if (!file) return NULL;
+    bool picture = file_size(file) >= sizeof head && file_read(file, head, 0, sizeof head, err) &&
+                   png_claimed(head, sizeof head);
+    file_close(file);
+    return picture ? describe_picture(path, json, err) : checkpoint_describe(path, json, err);
 }
 
 void tinct_text_free(char *text)

@@ -51,7 +51,8 @@ def tokenizer(vocabulary, folder):
         json.dump({w: i for i, w in enumerate(words)}, f)
     with open(os.path.join(folder, "merges.txt"), "w") as f:
         f.write("#version: 0.2\n" + "\n".join(merges) + "\n")
-    return CLIPTokenizer(os.path.join(folder, "vocab.json"), os.path.join(folder, "merges.txt"), pad_token="<|endoftext|>")
+    return CLIPTokenizer(os.path.join(folder, "vocab.json"), os.path.join(folder, "merges.txt"), pad_token="<|endoftext|>",
+                         model_max_length=77)
 
 
 def uniform_sigmas(steps):
@@ -76,7 +77,7 @@ def main():
     n, steps, seed = a.size // 8, 20, 42
     with tempfile.TemporaryDirectory() as folder:
         sd = reference.load(a.checkpoint)
-        scheduler = EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
+        scheduler = EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
         pipe = StableDiffusionPipeline(vae=reference.vae(sd), text_encoder=reference.text(sd), tokenizer=tokenizer(a.vocabulary, folder),
                                        unet=reference.unet(sd), scheduler=scheduler, safety_checker=None, feature_extractor=None,
                                        requires_safety_checker=False)

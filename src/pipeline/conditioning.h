@@ -1,0 +1,19 @@
+/* What the prompts say at each step, encoded: the texts of all segments, alternations and AND parts of the positive
+ * and the negative prompt, each encoded once. */
+#ifndef TINCT_PIPELINE_CONDITIONING_H
+#define TINCT_PIPELINE_CONDITIONING_H
+
+#include "pipeline/denoise.h"
+
+struct conditioning;
+
+/* Parse p's prompts and encode every text they will need. second_order: the sampler evaluates twice a step, and
+ * "[a:b:w]" counts evaluations. Refused: the prompt's own mistakes, LoRA tags. */
+struct conditioning *conditioning_create(struct tinct *t, const struct tinct_txt2img *p, bool second_order,
+                                         struct tinct_err *err);
+void conditioning_free(struct conditioning *c);                  /* NULL is fine */
+
+/* The guidance of this evaluation of the model, counted from 0. */
+void conditioning_at(struct conditioning *c, int evaluation, struct guidance *g);
+
+#endif
