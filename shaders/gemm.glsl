@@ -24,24 +24,36 @@ place find_place(uint row)
     return s;
 }
 
-// Input pixel that a tap of this row sees, or ~0u outside the image.
-uint tap_pixel(place s, uint tap)
+// Input pixel that tap (ky, kx) of this row sees, or ~0u outside the image.
+uint tap_pixel(place s, uint ky, uint kx)
 {
-    uint ky = tap / p.kernel_w;
-    uint iy = uint(s.iy + int(ky)), ix = uint(s.ix + int(tap - ky * p.kernel_w));   // negative: huge
-    bool inside = s.inside && iy < (p.upsample == 2u ? p.out_h : p.in_h) && ix < (p.upsample == 2u ? p.out_w : p.in_w);   // seen_h, seen_w
-    return inside ? s.image_at + iy / p.upsample * p.in_w + ix / p.upsample : ~0u;
+    uint iy = uint(s.iy + int(ky)), ix = uint(s.ix + int(kx)), doubled = p.upsample - 1u;         // negative: huge
+    bool inside = s.inside && iy < (doubled == 1u ? p.out_h : p.in_h) && ix < (doubled == 1u ? p.out_w : p.in_w);
+    return inside ? s.image_at + (iy >> doubled) * p.in_w + (ix >> doubled) : ~0u;
 }
 
-// Quad k4 of row s of the implicit matrix, whatever the channel counts: zero outside and beyond the taps.
-vec4 gather(place s, uint k4)
+struct cursor { uint c4, ky, kx; };      // a quad of k: its channels and tap
+
+void advance(inout cursor at, uint quads)
 {
-    uint quads = (p.c1 + p.c2) / 4u, tap = k4 / quads, c4 = k4 - tap * quads;
-    if (tap >= p.kernel_h * p.kernel_w) return vec4(0.0);
-    uint pixel = tap_pixel(s, tap);
+    at.c4 += quads;
+    while (at.c4 >= (p.c1 + p.c2) / 4u) {
+        at.c4 -= (p.c1 + p.c2) / 4u;
+        at.kx++;
+        if (at.kx == p.kernel_w) {
+            at.kx = 0u;
+            at.ky++;
+        }
+    }
+}
+
+// This quad of row s of the implicit matrix, whatever the channel counts: zero outside and beyond the taps.
+vec4 gather(place s, cursor at)
+{
+    uint pixel = at.ky < p.kernel_h ? tap_pixel(s, at.ky, at.kx) : ~0u;
     if (pixel == ~0u) return vec4(0.0);
-    if (c4 < p.c1 / 4u) return LD4(x1, pixel * (p.x1_stride / 4u) + c4);
-    return LD4(x2, pixel * (p.x2_stride / 4u) + c4 - p.c1 / 4u);
+    if (at.c4 < p.c1 / 4u) return LD4(x1, pixel * (p.x1_stride / 4u) + at.c4);
+    return LD4(x2, pixel * (p.x2_stride / 4u) + at.c4 - p.c1 / 4u);
 }
 
 // erfc(t) for t >= 0 with a relative error of about 1e-7 around exp(-t^2): Abramowitz and Stegun 7.1.26.

@@ -47,6 +47,27 @@ void add_8_k()
 vec4 read1(uint at, uint pixel) { return pixel == ~0u ? vec4(0.0) : LD4(x1, at); }
 vec4 read2(uint at, uint pixel) { return pixel == ~0u ? vec4(0.0) : LD4(x2, at); }
 
+void add_tap(place places[FETCHES], uint ky, uint kx)
+{
+    uint pixel[FETCHES];
+    [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) pixel[f] = tap_pixel(places[f], ky, kx);
+    for (uint c = 0u; c < p.c1 / 4u; c += 2u) {
+        [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) {
+            a[f][0] = read1(pixel[f] * (p.x1_stride / 4u) + c, pixel[f]);
+            a[f][1] = read1(pixel[f] * (p.x1_stride / 4u) + c + 1u, pixel[f]);
+        }
+        add_8_k();
+    }
+    if (!TWO_SOURCES) return;
+    for (uint c = 0u; c < p.c2 / 4u; c += 2u) {
+        [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) {
+            a[f][0] = read2(pixel[f] * (p.x2_stride / 4u) + c, pixel[f]);
+            a[f][1] = read2(pixel[f] * (p.x2_stride / 4u) + c + 1u, pixel[f]);
+        }
+        add_8_k();
+    }
+}
+
 void main()
 {
     uint lane = gl_SubgroupInvocationID, row_tiles = (p.rows + ROWS - 1u) / ROWS;
@@ -62,33 +83,20 @@ void main()
 
     if (ANY_CHANNELS) {
         uint eights = (p.kernel_h * p.kernel_w * (p.c1 + p.c2) + 7u) / 8u;
+        cursor first = cursor(0u, 0u, 0u), second = first;
+        advance(second, 1u);
         for (uint k = 0u; k < eights; k++) {
             [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) {
-                a[f][0] = gather(places[f], k * 2u);
-                a[f][1] = gather(places[f], k * 2u + 1u);
+                a[f][0] = gather(places[f], first);
+                a[f][1] = gather(places[f], second);
             }
             add_8_k();
+            advance(first, 2u);
+            advance(second, 2u);
         }
     } else {
-        for (uint tap = 0u; tap < p.kernel_h * p.kernel_w; tap++) {
-            uint pixel[FETCHES];
-            [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) pixel[f] = tap_pixel(places[f], tap);
-            for (uint c = 0u; c < p.c1 / 4u; c += 2u) {
-                [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) {
-                    a[f][0] = read1(pixel[f] * (p.x1_stride / 4u) + c, pixel[f]);
-                    a[f][1] = read1(pixel[f] * (p.x1_stride / 4u) + c + 1u, pixel[f]);
-                }
-                add_8_k();
-            }
-            if (TWO_SOURCES)
-                for (uint c = 0u; c < p.c2 / 4u; c += 2u) {
-                    [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) {
-                        a[f][0] = read2(pixel[f] * (p.x2_stride / 4u) + c, pixel[f]);
-                        a[f][1] = read2(pixel[f] * (p.x2_stride / 4u) + c + 1u, pixel[f]);
-                    }
-                    add_8_k();
-                }
-        }
+        for (uint ky = 0u; ky < p.kernel_h; ky++)
+            for (uint kx = 0u; kx < p.kernel_w; kx++) add_tap(places, ky, kx);
     }
     if (octet * 8u >= p.cols) return;
     vec4 bias0 = read_bias(octet * 2u), bias1 = read_bias(octet * 2u + 1u);

@@ -28,14 +28,17 @@ place places[2];
 vec4 next_x[2];
 uvec4 next_w;
 
+cursor at;                               // this invocation's quad of the next step
+
 void fetch(uint panel_at, uint k)
 {
     uint t = gl_LocalInvocationID.x, quad = k / 4u + t % 4u;
     for (uint i = 0u; i < 2u; i++) {
         next_x[i] = vec4(0.0);
-        if (!PLAIN) next_x[i] = gather(places[i], quad);
+        if (!PLAIN) next_x[i] = gather(places[i], at);
         else if (places[i].inside && quad < p.c1 / 4u) next_x[i] = LD4(x1, stage_row[i] * (p.x1_stride / 4u) + quad);
     }
+    if (!PLAIN) advance(at, 4u);
     if (t < BK * 8u) next_w = LD_WEIGHT(w, panel_at + k * 8u + t);
 }
 
@@ -67,6 +70,8 @@ void main()
     vec4 sum0[4], sum1[4];
     for (uint r = 0u; r < 4u; r++) sum0[r] = sum1[r] = vec4(0.0);
 
+    at = cursor(0u, 0u, 0u);
+    if (!PLAIN) advance(at, t % 4u);
     fetch(panel_at, 0u);
     for (uint k = 0u; k < p.k; k += BK) {
         barrier();                       // the step before is done with the tiles

@@ -64,26 +64,34 @@ static void read_limits(struct vulkan *v, uint32_t timestamp_bits)
         .shared_bytes = l->maxComputeSharedMemorySize,
         .invocations = l->maxComputeWorkGroupInvocations,
         .subgroup = sub.subgroupSize,
+        .shuffles = sub.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT,
         .timestamp_ns = timestamp_bits ? l->timestampPeriod : 0,
     };
+}
+
+static bool tile_fits(const struct vulkan *v, struct tinct_err *err)
+{
+    const uint32_t shared_bytes = 26112, invocations = 256;      /* attention_tile's */
+    return (v->limits.shared_bytes >= shared_bytes && v->limits.invocations >= invocations) ||
+           tinct_fail(err, TINCT_ERR_DEVICE, "%s has workgroups of %u with %u bytes of shared memory; %u with %u are needed",
+                      v->base.info.name, v->limits.invocations, v->limits.shared_bytes, invocations, shared_bytes);
 }
 
 static bool choose_core(struct vulkan *v, struct tinct_err *err)
 {
     const char *forced = getenv("TINCT_VULKAN");
     uint32_t lanes = v->limits.subgroup;
-    bool soft_fits = lanes == 8 || lanes == 16;
+    bool soft_fits = v->limits.shuffles && (lanes == 8 || lanes == 16);
 
     v->core = v->software && soft_fits ? CORE_SOFT : CORE_TILE;
-    if (!forced || !*forced) return true;
-    if (!strcmp(forced, "tile")) {
-        v->core = CORE_TILE;
-        return true;
+    if (!forced || !*forced || !strcmp(forced, "tile")) {
+        if (forced && *forced) v->core = CORE_TILE;
+        return v->core == CORE_SOFT || tile_fits(v, err);
     }
     if (!strcmp(forced, "soft")) {
         v->core = CORE_SOFT;
-        return soft_fits || tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_VULKAN=soft wants subgroups of 8 or 16 lanes, "
-                                       "%s has %u; tile works", v->base.info.name, lanes);
+        return soft_fits || tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_VULKAN=soft wants subgroups of 8 or 16 lanes that "
+                                       "shuffle, %s has %u; tile works", v->base.info.name, lanes);
     }
     if (!strcmp(forced, "matrix"))
         return tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_VULKAN=matrix: there is no core for matrix units yet; "

@@ -29,31 +29,33 @@ static uint32_t threads(const struct vulkan *v, uint32_t on_gpu)
 static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struct vk_plan *plan)
 {
     const uint32_t rows = 16, lanes = v->limits.subgroup;
+    bool any_channels = p->c1 % 8 || p->c2 % 8;
 
     constant(plan, lanes);
-    constant(plan, p->c1 % 8 || p->c2 % 8);
+    constant(plan, any_channels);
     constant(plan, p->c2 > 0);
     constant(plan, p->act);
     plan->groups = (uint64_t)div_up(p->rows, rows) * div_up(p->cols, lanes * 8);
-    plan->rounds = p->k / 8 + p->kernel_h * p->kernel_w * 3;
+    plan->rounds = any_channels ? p->k : p->k / 8 + p->kernel_h * p->kernel_w * 4;
 }
 
 /* Tiles of 128 rows, or 64 where there are too few rows to share. */
-static void gemm_tile(const struct vulkan *v, const struct gemm_params *p, struct vk_plan *plan)
+static void gemm_tile(const struct gemm_params *p, struct vk_plan *plan)
 {
-    uint32_t tile = p->rows > 1024 && v->limits.invocations >= 256 ? 128 : 64;
+    uint32_t tile = p->rows > 1024 ? 128 : 64;
     bool plain = p->kernel_h * p->kernel_w == 1 && p->stride == 1 && p->upsample == 1 && !p->c2;
 
     constant(plan, tile * 2);
     constant(plan, plain);
     constant(plan, p->act);
     plan->groups = (uint64_t)div_up(p->rows, tile) * div_up(p->cols, 64);
-    plan->rounds = p->k / 16;
+    plan->rounds = p->k / 2;
 }
 
 static void plan_gemm(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
 {
-    (v->core == CORE_SOFT ? gemm_soft : gemm_tile)(v, d->params, plan);
+    if (v->core == CORE_SOFT) gemm_soft(v, d->params, plan);
+    else gemm_tile(d->params, plan);
 }
 
 /* ---- attention --------------------------------------------------------------------------- */

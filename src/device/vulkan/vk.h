@@ -79,7 +79,8 @@ struct vk_limits {
     uint32_t groups;           /* of one dimension */
     uint32_t shared_bytes;
     uint32_t invocations;      /* of one workgroup */
-    uint32_t subgroup;
+    uint32_t subgroup;         /* lanes */
+    bool shuffles;
     double timestamp_ns;       /* one tick; 0: the queue keeps no time */
 };
 
