@@ -11,6 +11,8 @@ enum {
     PANEL = PACK_COLUMNS,
     TILE = 256,                /* values of each row that are turned at a time: 64 rows of them stay in L1 and L2 */
     TILE_STRIDE = TILE + 32,   /* no power of two: 64 rows would share few places of the cache */
+    TILE_F32 = 64,             /* the same for floats */
+    TILE_F32_STRIDE = TILE_F32 + 20,
     MOST = 1 << 20,            /* size of an axis, and of K */
     PLAIN_PIECE = 1 << 18,     /* values of a plain copy per piece of work */
 };
@@ -65,14 +67,24 @@ static uint32_t vector_length(const struct pack_recipe *recipe)
     return n;
 }
 
+static bool is_weight(const struct pack_job *job)
+{
+    return job->form == PACK_WEIGHT || job->form == PACK_WEIGHT_F32;
+}
+
+static uint32_t panels_of(const struct pack_job *job, const struct pack_shape *shape)
+{
+    return job->panels ? job->panels : shape->n_padded / PANEL;
+}
+
 bool pack_job_bytes(size_t *bytes, const struct pack_job *job, struct tinct_err *err)
 {
     const struct pack_recipe *recipe = &job->recipe;
     struct pack_shape shape;
 
-    if (job->form == PACK_WEIGHT) {
+    if (is_weight(job)) {
         if (!pack_shape(&shape, recipe, err)) return false;
-        *bytes = shape.bytes;
+        *bytes = (size_t)panels_of(job, &shape) * PANEL * shape.k_padded * (job->form == PACK_WEIGHT ? 2 : 4);
         return true;
     }
     for (uint32_t i = 0; i < recipe->part_count; i++) {
@@ -90,8 +102,7 @@ bool pack_job_bytes(size_t *bytes, const struct pack_job *job, struct tinct_err 
     return true;
 }
 
-/* The row of the parts, put one after the other, that column holds. */
-static uint32_t source_row(const struct pack_recipe *recipe, uint32_t n, uint32_t column)
+uint32_t pack_source_row(const struct pack_recipe *recipe, uint32_t n, uint32_t column)
 {
     if (!recipe->geglu) return column;
     uint32_t value = column / 8 * 4 + column % 4;
@@ -143,14 +154,29 @@ static void turn_tile(uint16_t *panel, const uint16_t *tile, uint32_t first, uin
     }
 }
 
-/* Rows of a panel that no value of the file fills: channels beyond the file's, K beyond k. */
-static void clear_rest(uint16_t *panel, const struct pack_shape *s, uint32_t file_channels)
+/* The same for floats. */
+static void turn_tile_f32(float *panel, const float *tile, uint32_t first, uint32_t count, const struct pack_shape *s)
 {
-    size_t missing = (size_t)(s->channels - file_channels) * PANEL * sizeof *panel;
+    uint32_t channel = first / s->taps, tap = first % s->taps;
+
+    for (uint32_t k = 0; k < count; k++) {
+        float *row = panel + (size_t)(tap * s->channels + channel) * PANEL;
+        for (uint32_t n = 0; n < PANEL; n++) row[n] = tile[(size_t)n * TILE_F32_STRIDE + k];
+        if (++tap == s->taps) {
+            tap = 0;
+            channel++;
+        }
+    }
+}
+
+/* Rows of a panel, `row` bytes each, that no value of the file fills: channels beyond the file's, K beyond k. */
+static void clear_rest(unsigned char *panel, size_t row, const struct pack_shape *s, uint32_t file_channels)
+{
+    size_t missing = (s->channels - file_channels) * row;
 
     for (uint32_t tap = 0; missing && tap < s->taps; tap++)
-        memset(panel + (size_t)(tap * s->channels + file_channels) * PANEL, 0, missing);
-    memset(panel + (size_t)s->k * PANEL, 0, (size_t)(s->k_padded - s->k) * PANEL * sizeof *panel);
+        memset(panel + (size_t)(tap * s->channels + file_channels) * row, 0, missing);
+    memset(panel + (size_t)s->k * row, 0, (size_t)(s->k_padded - s->k) * row);
 }
 
 /* Where the rows of one panel lie, once read: in order, column c at raw + slot[c] rows; beyond n: nothing. */
@@ -191,38 +217,82 @@ static bool read_panel(struct panel_rows *rows, unsigned char *raw, const struct
     return true;
 }
 
-static bool pack_panel(uint16_t *packed, unsigned char *raw, const struct pack_recipe *recipe,
-                       const struct pack_shape *s, uint32_t index, struct tinct_err *err)
+/* The same where the rows lie in host memory. */
+static void find_panel(struct panel_rows *rows, const struct pack_job *job, uint32_t column, const struct pack_shape *s)
 {
-    uint16_t tile[PANEL * TILE_STRIDE];
-    uint16_t *panel = packed + (size_t)index * s->k_padded * PANEL;
-    uint32_t file_channels = recipe->parts[0].shape[1], values = file_channels * s->taps;
+    size_t row_values = (size_t)job->recipe.parts[0].shape[1] * s->taps;
+
+    memset(rows, 0, sizeof *rows);
+    for (uint32_t c = 0; c < PANEL && column + c < s->n; c++) {
+        rows->row[c] = (const unsigned char *)(job->values + pack_source_row(&job->recipe, s->n, column + c) * row_values);
+        rows->part[c] = &job->recipe.parts[0];
+    }
+}
+
+/* Values [first, first + count) of row c to a row of the tile, halves or floats; zeros where there is no row. */
+static bool fill_tile_row(void *to, const struct pack_job *job, const struct panel_rows *rows, uint32_t c,
+                          uint32_t first, uint32_t count, struct tinct_err *err)
+{
+    const struct stored *part = rows->part[c];
+    bool half = job->form == PACK_WEIGHT;
+
+    if (!part) {
+        memset(to, 0, count * (half ? sizeof(uint16_t) : sizeof(float)));
+        return true;
+    }
+    enum dtype type = job->values ? DTYPE_F32 : part->dtype;
+    const unsigned char *from = rows->row[c] + first * dtype_size(type);
+    unsigned flags = half ? convert_to_f16(to, from, type, count) : convert_to_f32(to, from, type, count);
+    return !flags || stored_refuse_values(part, flags, err);
+}
+
+/* Panel `index` of those that the job asks for. */
+static bool pack_panel(const struct pack_job *job, unsigned char *raw, const struct pack_shape *s, uint32_t index,
+                       struct tinct_err *err)
+{
+    union {
+        uint16_t half[PANEL * TILE_STRIDE];
+        float full[PANEL * TILE_F32_STRIDE];
+    } tile;
+    bool half = job->form == PACK_WEIGHT;
+    size_t row = PANEL * (half ? sizeof(uint16_t) : sizeof(float));
+    unsigned char *panel = (unsigned char *)job->out + (size_t)index * s->k_padded * row;
+    uint32_t column = (job->first_panel + index) * PANEL, file_channels = job->recipe.parts[0].shape[1];
+    uint32_t values = file_channels * s->taps, step = half ? TILE : TILE_F32;
     struct panel_rows rows;
 
-    if (!read_panel(&rows, raw, recipe, index * PANEL, s->n, err)) return false;
-    for (uint32_t first = 0; first < values; first += TILE) {
-        uint32_t count = values - first < TILE ? values - first : TILE;
+    if (job->values) find_panel(&rows, job, column, s);
+    else if (!read_panel(&rows, raw, &job->recipe, column, s->n, err)) return false;
+    for (uint32_t first = 0; first < values; first += step) {
+        uint32_t count = values - first < step ? values - first : step;
         for (uint32_t c = 0; c < PANEL; c++) {
-            const struct stored *part = rows.part[c];
-            uint16_t *to = tile + (size_t)c * TILE_STRIDE;
-            if (!part) {
-                memset(to, 0, count * sizeof *to);
-                continue;
-            }
-            unsigned flags = convert_to_f16(to, rows.row[c] + first * dtype_size(part->dtype), part->dtype, count);
-            if (flags) return stored_refuse_values(part, flags, err);
+            void *to = half ? (void *)(tile.half + (size_t)c * TILE_STRIDE) : tile.full + (size_t)c * TILE_F32_STRIDE;
+            if (!fill_tile_row(to, job, &rows, c, first, count, err)) return false;
         }
-        turn_tile(panel, tile, first, count, s);
+        if (half) turn_tile((uint16_t *)(void *)panel, tile.half, first, count, s);
+        else turn_tile_f32((float *)(void *)panel, tile.full, first, count, s);
     }
-    clear_rest(panel, s, file_channels);
+    clear_rest(panel, row, s, file_channels);
     return true;
 }
 
 /* ---- vectors and plain copies ------------------------------------------- */
 
-static bool pack_vector(float *out, const struct pack_recipe *recipe, struct tinct_err *err)
+static void place_vector(float *out, const float *straight, const struct pack_recipe *recipe, uint32_t n)
 {
+    for (uint32_t c = 0; c < (n + PANEL - 1) / PANEL * PANEL; c++)
+        out[c] = c < n ? straight[pack_source_row(recipe, n, c)] : 0;
+}
+
+static bool pack_vector(const struct pack_job *job, struct tinct_err *err)
+{
+    const struct pack_recipe *recipe = &job->recipe;
     uint32_t n = vector_length(recipe), at = 0;
+
+    if (job->values) {
+        place_vector(job->out, job->values, recipe, n);
+        return true;
+    }
     float *straight = malloc((size_t)n * sizeof *straight);
 
     if (!straight) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory to read a vector of %u values", n);
@@ -231,8 +301,7 @@ static bool pack_vector(float *out, const struct pack_recipe *recipe, struct tin
             free(straight);
             return false;
         }
-    for (uint32_t c = 0; c < (n + PANEL - 1) / PANEL * PANEL; c++)
-        out[c] = c < n ? straight[source_row(recipe, n, c)] : 0;
+    place_vector(job->out, straight, recipe, n);
     free(straight);
     return true;
 }
@@ -276,8 +345,8 @@ struct run {
 static size_t raw_bytes(const struct pack_job *job, const struct pack_shape *shape)
 {
     size_t most = 0;
-    if (job->form == PACK_VECTOR_F32) return 0;
-    if (job->form != PACK_WEIGHT) return (size_t)PLAIN_PIECE * dtype_size(job->recipe.parts[0].dtype);
+    if (job->form == PACK_VECTOR_F32 || job->values) return 0;
+    if (!is_weight(job)) return (size_t)PLAIN_PIECE * dtype_size(job->recipe.parts[0].dtype);
     for (uint32_t i = 0; i < job->recipe.part_count; i++) {
         size_t row = (size_t)shape->taps * job->recipe.parts[i].shape[1] * dtype_size(job->recipe.parts[i].dtype);
         if (row > most) most = row;
@@ -302,7 +371,7 @@ static bool plan(struct run *run, const struct pack_job *jobs, struct tinct_err 
         size_t bytes;
         list->job = &jobs[i];
         if (!pack_job_bytes(&bytes, list->job, err)) return false;
-        if (jobs[i].form == PACK_WEIGHT && !pack_shape(&list->shape, &jobs[i].recipe, err)) return false;
+        if (is_weight(&jobs[i]) && !pack_shape(&list->shape, &jobs[i].recipe, err)) return false;
         size_t raw = raw_bytes(list->job, &list->shape);
         if (raw > run->raw_bytes) run->raw_bytes = raw;
     }
@@ -310,8 +379,8 @@ static bool plan(struct run *run, const struct pack_job *jobs, struct tinct_err 
     for (uint32_t i = 0; i < run->count; i++) {
         struct piece_list *list = &run->lists[i];
         uint64_t pieces = 1;
-        if (list->job->form == PACK_WEIGHT)
-            pieces = list->shape.n_padded / PANEL;
+        if (is_weight(list->job))
+            pieces = panels_of(list->job, &list->shape);
         else if (list->job->form != PACK_VECTOR_F32)
             pieces = (stored_count(&list->job->recipe.parts[0]) + PLAIN_PIECE - 1) / PLAIN_PIECE;
         if (pieces > UINT32_MAX - end) return tinct_fail(err, TINCT_ERR_FORMAT, "more weights than any model has");
@@ -351,10 +420,11 @@ static void run_piece(void *ctx, uint32_t index)
     struct bench *bench = take_bench(run);
     switch (list->job->form) {
     case PACK_WEIGHT:
-        ok = pack_panel(list->job->out, bench->raw, &list->job->recipe, &list->shape, piece, &err);
+    case PACK_WEIGHT_F32:
+        ok = pack_panel(list->job, bench->raw, &list->shape, piece, &err);
         break;
     case PACK_VECTOR_F32:
-        ok = pack_vector(list->job->out, &list->job->recipe, &err);
+        ok = pack_vector(list->job, &err);
         break;
     default:
         ok = pack_plain(list->job, bench->raw, piece, &err);
@@ -427,7 +497,7 @@ void pack_inverse(float *out, const uint16_t *packed, const struct pack_recipe *
     if (!pack_shape(&s, recipe, NULL)) return;
     for (uint32_t column = 0; column < s.n; column++) {
         const uint16_t *from = packed + (size_t)(column / PANEL) * s.k_padded * PANEL + column % PANEL;
-        float *row = out + (size_t)source_row(recipe, s.n, column) * file_channels * s.taps;
+        float *row = out + (size_t)pack_source_row(recipe, s.n, column) * file_channels * s.taps;
         for (uint32_t c = 0; c < file_channels; c++)
             for (uint32_t tap = 0; tap < s.taps; tap++)
                 row[c * s.taps + tap] = convert_f16_to_f32(from[(size_t)(tap * s.channels + c) * PANEL]);

@@ -46,6 +46,7 @@ bool pack_shape(struct pack_shape *shape, const struct pack_recipe *recipe, stru
 
 enum pack_form {
     PACK_WEIGHT,     /* fp16, the layout above: shape.bytes */
+    PACK_WEIGHT_F32, /* the same layout as fp32: 2 * shape.bytes; what a LoRA's delta is added to */
     PACK_VECTOR_F32, /* biases, norms: parts [N_i] one after the other (geglu: interleaved as the
                         columns are) as fp32, zero up to n_padded: 4 * n_padded bytes */
     PACK_PLAIN_F16,  /* one part of any shape in the file's order as fp16 (embedding tables): 2 * count bytes */
@@ -55,6 +56,9 @@ enum pack_form {
 struct pack_job {
     enum pack_form form;
     struct pack_recipe recipe;
+    const float *values;          /* NULL: read the parts out of their files. Else these, as the parts lie in files, one
+                                     after the other: [n, C * kh * kw], or [n] of a vector; not for plain forms */
+    uint32_t first_panel, panels; /* of a weight: only these panels of 64 columns go to out; panels 0: all */
     void *out; /* host memory (mapped device memory will do: it is written once, in runs of 8 bytes
                   that fill 512 in a row, and never read), aligned to 64 bytes */
 };
@@ -70,6 +74,9 @@ bool pack_job_bytes(size_t *bytes, const struct pack_job *job, struct tinct_err 
  * what file_read refuses, or a file that changed meanwhile. After a failure the
  * out memories hold anything. */
 bool pack_run(const struct pack_job *jobs, uint32_t count, int threads, struct tinct_err *err);
+
+/* The row of the parts, put one after the other, that a column < n holds. */
+uint32_t pack_source_row(const struct pack_recipe *recipe, uint32_t n, uint32_t column);
 
 /* The inverse of PACK_WEIGHT, for tests and for showing weights: out [n][C][taps] in the file's
  * order (parts one after the other, GEGLU undone), as fp32. */

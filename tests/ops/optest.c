@@ -338,8 +338,10 @@ struct optest_weight optest_weight(struct optest *t, uint32_t outputs, uint32_t 
     };
     struct file *file = layer_file(t, w.values, count, w.bias, outputs);
     struct pack_job jobs[] = {
-        { PACK_WEIGHT, { { { file, "weight", DTYPE_F16, 4, { outputs, inputs, kernel, kernel }, 0 } }, 1, geglu, 0 }, NULL },
-        { PACK_VECTOR_F32, { { { file, "bias", DTYPE_F32, 1, { outputs, 1, 1, 1 }, count * 2 } }, 1, geglu, 0 }, NULL },
+        { .form = PACK_WEIGHT,
+          .recipe = { { { file, "weight", DTYPE_F16, 4, { outputs, inputs, kernel, kernel }, 0 } }, 1, geglu, 0 } },
+        { .form = PACK_VECTOR_F32,
+          .recipe = { { { file, "bias", DTYPE_F32, 1, { outputs, 1, 1, 1 }, count * 2 } }, 1, geglu, 0 } },
     };
     struct tinct_err err = { 0 };
     struct pack_shape shape;
