@@ -68,4 +68,16 @@ void op_group_norm(struct pass *pass, struct tensor y, struct tensor x, struct t
  * Refused: y and x differ in shape or type; gamma or beta not [C]. Source: arXiv:1607.06450, torch.nn.LayerNorm. */
 void op_layer_norm(struct pass *pass, struct tensor y, struct tensor x, const struct norm *norm, float eps);
 
+/* A packed weight rebuilt from its pristine values, rounded once:  y = round_f16(w0 + delta + a b)
+ *
+ *   y       [panels, k, 64] f16, as tensor/pack.h lays weights out; may be w0
+ *   w0      the same, f16 or f32
+ *   a, b    [k, r] and [panels, r, 64] f32, r a multiple of 4; or none
+ *   delta   [panels, k, 64] f32, or none
+ *   beyond  [1] f32: set to 1 where a sum went beyond fp16 (65504), else left as it is
+ *
+ * Sums are fp32 in the order of r. Refused: shapes that do not fit each other; none of a, b, delta. Source: arXiv:2106.09685. */
+void op_lora_merge(struct pass *pass, struct tensor y, struct tensor w0, struct tensor a, struct tensor b,
+                   struct tensor delta, struct tensor beyond);
+
 #endif

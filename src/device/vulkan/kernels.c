@@ -7,6 +7,7 @@
 #include "attention.h"
 #include "gemm.h"
 #include "group_norm.h"
+#include "lora_merge.h"
 
 static uint32_t div_up(uint32_t n, uint32_t by)
 {
@@ -121,6 +122,20 @@ static void plan_rows(const struct vulkan *v, const struct dispatch *d, struct v
     plan->groups = d->rows;                  /* rounds: channels / 4 or chunks, shared by all: few */
 }
 
+/* ---- weights ----------------------------------------------------------------------------- */
+
+static void plan_lora_merge(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
+{
+    const struct lora_merge_params *p = d->params;
+    const uint32_t rows = 4, lanes_a_row = 8;
+    uint32_t all = threads(v, 128);
+
+    constant(plan, all);
+    constant(plan, p->flags);
+    plan->groups = div_up(p->rows / rows * lanes_a_row, all);
+    plan->rounds = p->ranks / 4 + 1;
+}
+
 /* ---- the table ------------------------------------------------------------------------------ */
 
 static const struct kernel {
@@ -135,6 +150,7 @@ static const struct kernel {
     { "group_norm_finish", "f32", { "group_norm_finish", "group_norm_finish" }, "f", "f", plan_rows },
     { "group_norm_apply", "f32 f16", { "group_norm_apply", "group_norm_apply" }, "aafff", "a", plan_group_norm_apply },
     { "layer_norm", "f32 f16", { "layer_norm", "layer_norm" }, "aff", "a", plan_rows },
+    { "lora_merge", "f32", { "lora_merge", "lora_merge" }, "wffff", "wf", plan_lora_merge },
 };
 
 static const struct kernel *find(const char *name)

@@ -3,12 +3,12 @@
 #include "device/cpu/kernels/peak.h"
 
 extern const struct cpu_kernel CPU_NAME(gemm), CPU_NAME(attention), CPU_NAME(layer_norm), CPU_NAME(group_norm_stats),
-    CPU_NAME(group_norm_finish), CPU_NAME(group_norm_apply);
+    CPU_NAME(group_norm_finish), CPU_NAME(group_norm_apply), CPU_NAME(lora_merge);
 extern const struct cpu_kernel_table CPU_NAME(table);
 
 static const struct cpu_kernel *const kernels[] = {
     &CPU_NAME(gemm),       &CPU_NAME(attention),        &CPU_NAME(group_norm_stats), &CPU_NAME(group_norm_finish),
-    &CPU_NAME(group_norm_apply), &CPU_NAME(layer_norm),
+    &CPU_NAME(group_norm_apply), &CPU_NAME(layer_norm),       &CPU_NAME(lora_merge),
 };
 
 const struct cpu_kernel_table CPU_NAME(table) = {

@@ -82,4 +82,42 @@ VEC_INLINE void widen_f16(float *to, const uint16_t *from, uint32_t count)
 }
 #endif
 
+/* count floats, a multiple of 16, to halves: to the nearest, ties to even; 65520 and up to Inf. */
+#if defined(__AVX512F__)
+VEC_INLINE void narrow_f16(uint16_t *to, const float *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i += 16)
+        _mm256_storeu_si256((__m256i *)(to + i), _mm512_cvtps_ph(_mm512_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+}
+#elif defined(__F16C__)
+VEC_INLINE void narrow_f16(uint16_t *to, const float *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i += 8)
+        _mm_storeu_si128((__m128i *)(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+}
+#elif defined(__aarch64__)
+VEC_INLINE void narrow_f16(uint16_t *to, const float *from, uint32_t count)
+{
+    __fp16 *h = (__fp16 *)to;
+    for (uint32_t i = 0; i < count; i++) h[i] = (__fp16)from[i];
+}
+#else
+VEC_INLINE void narrow_f16(uint16_t *to, const float *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t bits, size, normal, small;
+        float v;
+        memcpy(&bits, from + i, 4);
+        size = bits & 0x7fffffff;
+        normal = (size + 0xfff + (size >> 13 & 1) - 0x38000000u) >> 13;
+        memcpy(&v, &size, 4);
+        v = (size < 0x38800000u ? v : 0.0f) + 0.5f;     /* below 2^-14 halves have steps of 2^-24, as floats from 0.5 on */
+        memcpy(&small, &v, 4);
+        small -= 0x3f000000u;
+        to[i] = (uint16_t)((bits >> 16 & 0x8000) | (size > 0x7f800000u ? 0x7e00 : size >= 0x477ff000u ? 0x7c00
+                                                    : size < 0x38800000u ? small : normal));
+    }
+}
+#endif
+
 #endif
