@@ -1,0 +1,18 @@
+/* From what -m says to a file: a path, or a name in the models folder. */
+#ifndef TINCT_APP_MODELS_H
+#define TINCT_APP_MODELS_H
+
+#include "app.h"
+
+enum { MODEL_PATH_BYTES = 4096 };
+
+/* What a name stands for: these folders are looked into besides the models folder itself, as A1111
+ * and ComfyUI have them. */
+enum model_sort { MODEL_CHECKPOINT, MODEL_VAE };
+
+/* name NULL: the demo model that comes with the program. A name with a '/' or of an existing file is
+ * a path. All else is never joined to a path: the folder is listed, and name looked up in the list, with or
+ * without ".safetensors". folder NULL: $TINCT_MODELS, else "models". On EXIT_DONE the file is in path. */
+enum exit_code model_find(enum model_sort sort, const char *name, const char *folder, char path[MODEL_PATH_BYTES]);
+
+#endif

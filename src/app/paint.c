@@ -1,0 +1,237 @@
+/* tinct paint: from the command line to pictures on disk. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app.h"
+#include "interrupt.h"
+#include "models.h"
+#include "options.h"
+#include "output.h"
+#include "progress.h"
+#include "prompt_text.h"
+
+static const char *const rngs[] = { "cuda", "cpu", NULL };          /* in enum tinct_rng's order */
+static const char *const precisions[] = { "default", "fp32", "fast", NULL }; /* in enum tinct_precision's */
+
+/* What the command line says. */
+struct paint {
+    const char *model, *models, *vae, *lora_dir;
+    const char *prompt_file, *output;
+    struct tinct_options options;
+    struct tinct_txt2img picture;
+    int rng, precision, count;
+    float eta;
+    bool eta_given, force, preview, verbose, quiet;
+    enum tinct_log_level log_level;
+    char *prompt;
+    struct progress progress;
+    int current; /* picture that is painted, from 0 */
+};
+
+#define PICTURE(member) .target = &p->picture.member
+
+static void describe_options(struct paint *p, struct option_spec specs[OPTIONS_MAX])
+{
+    const struct option_spec all[] = {
+        { OPTION_HEADING, .name = "The picture" },
+        { OPTION_TEXT, "negative-prompt", 'n', "TEXT", "what should not be in it", PICTURE(negative) },
+        { OPTION_INT, "width", 'W', "PIXELS", "64 to 4096, multiples of 8;\nthe model's own when left out", PICTURE(width),
+          .least = 64, .most = 4096, .step = 8 },
+        { OPTION_INT, "height", 'H', "PIXELS", "", PICTURE(height), .least = 64, .most = 4096, .step = 8 },
+        { OPTION_SEED, "seed", 's', "N", "the same seed gives the same picture;\nleft out or negative: a random one, which is told",
+          PICTURE(seed) },
+        { OPTION_INT, "batch-count", 'b', "N", "so many pictures, with seeds N, N+1, ...; 1", .target = &p->count, .least = 1,
+          .most = 10000 },
+        { OPTION_TEXT, "prompt-file", 0, "FILE", "the prompt is in FILE; - is standard input,\nas is a PROMPT of -",
+          .target = &p->prompt_file },
+
+        { OPTION_HEADING, .name = "How it is painted" },
+        { OPTION_INT, "steps", 0, "N", "1 to 1000; 20", PICTURE(steps), .least = 1, .most = 1000 },
+        { OPTION_FLOAT, "cfg-scale", 0, "X", "how closely the prompt is followed; 7;\n1 paints twice as fast without guidance",
+          PICTURE(guidance), .least = 0.001, .most = 1000 },
+        { OPTION_TEXT, "sampling-method", 0, "NAME", "DPM++ 2M; tinct samplers lists them", PICTURE(sampler) },
+        { OPTION_TEXT, "scheduler", 0, "NAME", "the sampler's own", PICTURE(scheduler) },
+        { OPTION_INT, "clip-skip", 0, "N", "layer of the text encoder, from the last; 1", PICTURE(clip_skip), .least = 1, .most = 12 },
+        { OPTION_FLOAT, "eta", 0, "X", "noise added at each step; the sampler's own", .target = &p->eta, .most = 100,
+          .given = &p->eta_given },
+        { OPTION_CHOICE, "rng", 0, "cuda|cpu", "whose random numbers: A1111's GPU or CPU; cuda", .target = &p->rng, .choices = rngs },
+
+        { OPTION_HEADING, .name = "Files" },
+        { OPTION_TEXT, "model", 'm', "FILE", "a .safetensors checkpoint, or a name in the models\nfolder; the demo model",
+          .target = &p->model },
+        { OPTION_TEXT, "vae", 0, "FILE", "a VAE to use instead of the model's", .target = &p->vae },
+        { OPTION_TEXT, "models", 0, "DIR", "the models folder, A1111's and ComfyUI's too;\n$TINCT_MODELS, else models",
+          .target = &p->models },
+        { OPTION_TEXT, "lora-model-dir", 0, "DIR", "the folder of LoRAs; they cannot be used yet, and a\n<lora:...> in the prompt is refused",
+          .target = &p->lora_dir },
+        { OPTION_TEXT, "output", 'o', "PATH", "a folder, or a name with %s for the seed and %i for\nthe index; out/00001-SEED.png and so on",
+          .target = &p->output },
+        { OPTION_FLAG, "force", 0, NULL, "overwrite a file of that name", .target = &p->force },
+
+        { OPTION_HEADING, .name = "The machine" },
+        { OPTION_TEXT, "device", 0, "NAME", "cpu, vulkan, or a number or part of a name from\ntinct devices; the best GPU, else cpu",
+          .target = &p->options.device },
+        { OPTION_INT, "threads", 0, "N", "of the processor; its cores", .target = &p->options.threads, .least = 1, .most = 1024 },
+        { OPTION_CHOICE, "precision", 0, "fp32|fast", "fast on GPUs, fp32 elsewhere", .target = &p->precision, .choices = precisions },
+        { OPTION_FLAG, "preview", 0, NULL, "see it appear in a window (not built in yet)", .target = &p->preview },
+        { OPTION_FLAG, "verbose", 'v', NULL, "say what is done", .target = &p->verbose },
+        { OPTION_FLAG, "quiet", 'q', NULL, "say nothing but errors", .target = &p->quiet },
+    };
+
+    memcpy(specs, all, sizeof all);
+    specs[sizeof all / sizeof *all] = (struct option_spec) { 0 };
+}
+
+/* ---- before anything is painted ---- */
+
+/* 32 bits, as A1111 has them. */
+static int64_t random_seed(void)
+{
+    uint32_t seed = (uint32_t)time(NULL) ^ (uint32_t)getpid() << 16;
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        if (read(fd, &seed, sizeof seed) != sizeof seed) seed ^= (uint32_t)clock();
+        close(fd);
+    }
+    return seed;
+}
+
+/* Every path is tried now: minutes of painting must not end at a folder that cannot be written. */
+static enum exit_code check_paths(const struct paint *p)
+{
+    char path[OUTPUT_PATH_BYTES];
+    struct tinct_err err;
+    enum exit_code code = output_check(p->output, p->count);
+
+    for (int i = 0; i < p->count && code == EXIT_DONE; i++) {
+        if (!output_path(path, sizeof path, p->output, i, p->picture.seed + i))
+            return app_fail(EXIT_USAGE, "", "-o: the path is longer than %d bytes", OUTPUT_PATH_BYTES - 1);
+        if (!tinct_image_check(path, p->force, &err)) return app_fail_as(&err);
+    }
+    return code;
+}
+
+static enum exit_code settle(struct paint *p, char *const *words, int count)
+{
+    struct tinct_err err;
+    enum exit_code code;
+
+    if (p->preview) return app_fail(EXIT_USAGE, "leave --preview out", "--preview: the window is not built in yet");
+    if (p->verbose && p->quiet) return app_fail(EXIT_USAGE, "", "-v and -q: which of them?");
+    if ((code = prompt_text(words, count, p->prompt_file, &p->prompt)) != EXIT_DONE) return code;
+    p->picture.prompt = p->prompt;
+    p->picture.rng = (enum tinct_rng)p->rng;
+    p->picture.eta = p->eta_given ? &p->eta : NULL;
+    p->options.precision = (enum tinct_precision)p->precision;
+    if (p->picture.seed < 0) p->picture.seed = random_seed();
+    if (p->picture.seed > INT64_MAX - p->count)
+        return app_fail(EXIT_USAGE, "", "--seed %" PRId64 ": too large for %d pictures", p->picture.seed, p->count);
+    return tinct_check(&p->picture, &err) ? EXIT_DONE : app_fail_as(&err);
+}
+
+/* ---- painting ---- */
+
+static bool on_step(void *user, const struct tinct_progress *step)
+{
+    struct paint *p = user;
+
+    progress_step(&p->progress, p->current, step);
+    return !interrupted();
+}
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* Writes the path to stdout, alone on its line, and a word about the picture to stderr. */
+static enum exit_code tell(const struct paint *p, const char *path, const struct tinct_image *image, double ms)
+{
+    progress_clear(&p->progress);
+    if (!p->quiet)
+        fprintf(stderr, "%dx%d, seed %" PRId64 ", %.1f s\n", image->width, image->height, image->seed, ms / 1000);
+    if (puts(path) < 0 || fflush(stdout) != 0) return app_fail(EXIT_OUTPUT, "", "standard output cannot be written");
+    return EXIT_DONE;
+}
+
+static enum exit_code paint_one(struct paint *p, struct tinct *t)
+{
+    char path[OUTPUT_PATH_BYTES];
+    struct tinct_txt2img picture = p->picture;
+    struct tinct_image image;
+    struct tinct_err err;
+    double began = now_ms();
+    enum exit_code code;
+
+    picture.seed += p->current;
+    if (!tinct_txt2img(t, &picture, &image, &err)) {
+        progress_clear(&p->progress);
+        return app_fail_as(&err);
+    }
+    if (!output_path(path, sizeof path, p->output, p->current, picture.seed))
+        code = app_fail(EXIT_USAGE, "", "-o: the path is too long");
+    else if (!tinct_image_save(&image, path, p->force, &err))
+        code = app_fail_as(&err);
+    else
+        code = tell(p, path, &image, now_ms() - began);
+    tinct_image_free(&image);
+    return code;
+}
+
+static enum exit_code paint_all(struct paint *p)
+{
+    char cache[4096];
+    struct tinct_err err;
+    enum exit_code code = EXIT_DONE;
+
+    p->log_level = p->quiet ? TINCT_LOG_ERROR : p->verbose ? TINCT_LOG_DEBUG : TINCT_LOG_WARN;
+    p->options.log = app_on_log;
+    p->options.log_user = &p->log_level;
+    p->options.cache_dir = app_cache_dir(cache, sizeof cache);
+    p->progress = progress_start(p->count, p->quiet);
+    progress_say(&p->progress, "loading the model");
+    struct tinct *t = tinct_open(&p->options, &err);
+    progress_clear(&p->progress);
+    if (!t) return app_fail_as(&err);
+
+    interrupt_defer();
+    p->picture.on_step = on_step;
+    p->picture.user = p;
+    for (p->current = 0; p->current < p->count && code == EXIT_DONE; p->current++) {
+        code = paint_one(p, t);
+        if (code == EXIT_DONE && interrupted() && p->current + 1 < p->count)
+            code = app_fail(EXIT_INTERRUPTED, "", "stopped; %d of %d pictures are done", p->current + 1, p->count);
+    }
+    tinct_close(t);
+    return code;
+}
+
+enum exit_code paint_run(const struct verb *verb, int argc, char **argv)
+{
+    char model[MODEL_PATH_BYTES], vae[MODEL_PATH_BYTES];
+    struct paint p = { .count = 1, .picture.seed = -1 };
+    struct option_spec specs[OPTIONS_MAX];
+    enum exit_code code;
+    int words;
+
+    describe_options(&p, specs);
+    if (!options_parse(verb, specs, argc, argv, &words, &code)) return code;
+    code = settle(&p, argv + 1, words);
+    if (code == EXIT_DONE) code = model_find(MODEL_CHECKPOINT, p.model, p.models, model);
+    if (code == EXIT_DONE && p.vae) code = model_find(MODEL_VAE, p.vae, p.models, vae);
+    if (code == EXIT_DONE) code = check_paths(&p);
+    p.options.model = model;
+    p.options.vae = p.vae ? vae : NULL;
+    if (code == EXIT_DONE) code = paint_all(&p);
+    free(p.prompt);
+    return code;
+}

@@ -1,0 +1,338 @@
+/* The program paints: with a tiny model, what it writes, where, and how it ends when that fails or it is stopped. */
+#define _GNU_SOURCE /* mount */
+#include "app/program.h"
+#include "image/png.h"
+#include "tiny_checkpoint.h"
+
+#include <dirent.h>
+#include <sys/mount.h>
+
+#define ONE_THREAD " --device cpu --threads 1 -W 64 -H 64 " /* one thread: a busy machine makes two wait for each other */
+#define QUICK ONE_THREAD "--steps 2 "
+
+static size_t files_in(const char *folder)
+{
+    DIR *list = opendir(folder);
+    const struct dirent *entry;
+    size_t count = 0;
+    while (list && (entry = readdir(list))) count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    if (list) closedir(list);
+    return count;
+}
+
+static void empty(const char *folder)
+{
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+/* Every line of stdout names a whole picture; returns how many. */
+static int check_pictures(const struct run *run)
+{
+    char lines[SAID_BYTES];
+    int count = 0;
+    strcpy(lines, run->out);
+    for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n")) {
+        struct tinct_err err;
+        struct png png;
+        if (!png_read(line, true, &png, &err)) fail_msg("%s", err.text);
+        assert_non_null(png_text(&png, "parameters"));
+        png_free(&png);
+        count++;
+    }
+    return count;
+}
+
+static void a_picture_is_painted(void **state)
+{
+    struct run run = program_run("\"a cat\" -s 7" QUICK);
+    struct tinct_err err;
+    struct png one, two;
+    (void)state;
+    if (run.code) fail_msg("%s", run.err);
+    assert_string_equal(run.out, "out/00001-7.png\n");
+    assert_null(strchr(run.err, '\r')); /* no bar where there is no terminal */
+    assert_non_null(strstr(run.err, "seed 7"));
+    assert_true(png_read("out/00001-7.png", true, &one, &err));
+    assert_int_equal(one.width, 64);
+    const char *recipe = png_text(&one, "parameters");
+    assert_non_null(strstr(recipe, "a cat\nSteps: 2, Sampler: DPM++ 2M"));
+    assert_non_null(strstr(recipe, "Seed: 7, Size: 64x64"));
+    assert_non_null(strstr(recipe, "Model: tinct-demo"));
+
+    run = program_run("\"a cat\" -s 7 -q" QUICK); /* the next number, the same bytes */
+    assert_string_equal(run.out, "out/00002-7.png\n");
+    assert_string_equal(run.err, "");
+    assert_true(png_read("out/00002-7.png", true, &two, &err));
+    assert_memory_equal(one.rgb, two.rgb, 64 * 64 * 3);
+    assert_string_equal(recipe, png_text(&two, "parameters"));
+    png_free(&one);
+    png_free(&two);
+    run = program_run("info out/00001-7.png");
+    assert_int_equal(run.code, 0);
+    assert_non_null(strstr(run.out, "a cat"));
+    empty("out");
+}
+
+static void a_batch_counts_seeds(void **state)
+{
+    struct run run = program_run("\"a cat\" -b 3 -s 41 -o p-%s-%i.png" QUICK);
+    (void)state;
+    assert_int_equal(run.code, 0);
+    assert_string_equal(run.out, "p-41-0.png\np-42-1.png\np-43-2.png\n");
+    assert_int_equal(check_pictures(&run), 3);
+    run = program_run("\"a cat\" -s 42 -o single.png" QUICK); /* alone as in the batch */
+    assert_int_equal(run.code, 0);
+    struct tinct_err err;
+    struct png alone, batched;
+    assert_true(png_read("single.png", true, &alone, &err) && png_read("p-42-1.png", true, &batched, &err));
+    assert_memory_equal(alone.rgb, batched.rgb, 64 * 64 * 3);
+    png_free(&alone);
+    png_free(&batched);
+
+    run = program_run("\"a cat\" -b 2 -o one.png" QUICK);
+    check_failed("one name", &run, 2, "one name for 2 pictures");
+    run = program_run("\"a cat\" -o a.jpg" QUICK);
+    check_failed("jpg", &run, 2, "only PNG");
+    run = program_run("\"a cat\" -o a%d.png" QUICK);
+    check_failed("%d", &run, 2, "unknown %d");
+    run = program_run("\"a cat\" -s 42 -o single.png" QUICK);
+    check_failed("exists", &run, 5, "single.png: exists already");
+    run = program_run("\"a cat\" -s 42 -o single.png --force" QUICK);
+    assert_int_equal(run.code, 0);
+    assert_int_equal(mkdir("folder", 0700), 0);
+    run = program_run("\"a cat\" -s 42 -b 2 -o folder" QUICK);
+    assert_string_equal(run.out, "folder/00001-42.png\nfolder/00002-43.png\n");
+}
+
+/* What a terminal as standard error shows. */
+static void run_on_terminal(const char *arguments, char *shown, size_t size)
+{
+    struct run run;
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    int kept = open(ptsname(terminal), O_RDWR | O_NOCTTY); /* what is in it is lost when the last one closes */
+    assert_true(kept >= 0);
+    pid_t child = program_start(arguments, &(struct how) { .err = ptsname(terminal) });
+    program_end(child, &run);
+    assert_int_equal(run.code, 0);
+    assert_int_equal(fcntl(terminal, F_SETFL, O_NONBLOCK), 0);
+    ssize_t bytes = read(terminal, shown, size - 1);
+    shown[bytes > 0 ? bytes : 0] = '\0';
+    close(kept);
+    close(terminal);
+}
+
+static void a_terminal_shows_a_bar(void **state)
+{
+    char shown[8192];
+    (void)state;
+    setenv("TERM", "xterm", 1);
+    unsetenv("NO_COLOR");
+    run_on_terminal("x -b 2" QUICK, shown, sizeof shown);
+    assert_non_null(strstr(shown, "2/2   1/2 [==="));
+    assert_non_null(strstr(shown, "/it") ? strstr(shown, "/it") : strstr(shown, "it/s"));
+    assert_non_null(strstr(shown, " left"));
+    assert_non_null(strstr(shown, "\033[36m"));
+    setenv("NO_COLOR", "1", 1);
+    run_on_terminal("x" QUICK, shown, sizeof shown);
+    assert_non_null(strstr(shown, " 1/2 [==="));
+    assert_null(strstr(shown, "\033[3"));
+    run_on_terminal("x -q" QUICK, shown, sizeof shown);
+    assert_string_equal(shown, "");
+    setenv("TERM", "dumb", 1);
+    run_on_terminal("x" QUICK, shown, sizeof shown);
+    assert_null(strchr(shown, '['));
+    empty("out");
+}
+
+static void prompts_come_from_files_and_stdin(void **state)
+{
+    FILE *f = fopen("prompt", "wb");
+    (void)state;
+    fputs("a dog,\nsitting\n", f);
+    fclose(f);
+    struct run run = program_run("--prompt-file prompt -s 1" QUICK);
+    if (run.code) fail_msg("%s", run.err);
+    struct run piped = program_run_how("- -s 1" QUICK, &(struct how) { .in = "prompt" });
+    assert_int_equal(piped.code, 0);
+    struct tinct_err err;
+    struct png png;
+    assert_true(png_read("out/00002-1.png", true, &png, &err));
+    assert_memory_equal(png_text(&png, "parameters"), "a dog,\nsitting\nSteps: 2", 23);
+    png_free(&png);
+    empty("out");
+}
+
+static void prompts_have_limits(void **state)
+{
+    FILE *f = fopen("brackets", "wb");
+    (void)state;
+    for (int i = 0; i < 10000; i++) fputc('(', f);
+    fclose(f);
+    struct run run = program_run("--prompt-file brackets" QUICK);
+    check_failed("10,000 brackets", &run, 2, "64");
+    run = program_run("\"a cat <lora:arcane:0.8>\"" QUICK);
+    check_failed("a LoRA tag", &run, 2, "arcane");
+    run = program_run("\"a \xff cat\"" QUICK);
+    check_failed("not UTF-8", &run, 2, "UTF-8");
+}
+
+static void bad_files_end_with_3(void **state)
+{
+    static const struct {
+        const char *name, *bytes;
+        size_t size;
+        const char *words;
+    } files[] = {
+        { "text.safetensors", "hello, this is no model", 23, "text.safetensors" },
+        { "pickle.ckpt", "\x80\x02}q\x00X\x0a\x00\x00\x00state_dict", 20, "pickle" },
+        { "short.safetensors", "\x04", 1, "short.safetensors" },
+        { "empty.safetensors", "", 0, "empty" },
+        { "no.safetensors", "\x02\0\0\0\0\0\0\0{}", 10, "no.safetensors" },
+    };
+    char arguments[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        FILE *f = fopen(files[i].name, "wb");
+        fwrite(files[i].bytes, 1, files[i].size, f);
+        fclose(f);
+        snprintf(arguments, sizeof arguments, "x -m ./%s" QUICK, files[i].name);
+        struct run run = program_run(arguments);
+        check_failed(arguments, &run, 3, files[i].words);
+        assert_true(run.seconds < 5);
+        if (i == 4) continue; /* an empty model file is one: info tells what it is */
+        snprintf(arguments, sizeof arguments, "info ./%s", files[i].name);
+        run = program_run(arguments);
+        check_failed(arguments, &run, 3, files[i].words);
+    }
+    empty("out");
+}
+
+static void wrong_devices_are_refused(void **state)
+{
+    struct run run = program_run("x -W 64 -H 64 --steps 1 --device \"voodoo 2\"");
+    (void)state;
+    check_failed("voodoo", &run, 4, "voodoo 2");
+    empty("out");
+}
+
+static void too_little_memory_ends_with_4(void **state)
+{
+    struct run run = program_run_how("x --threads 1 --device cpu -W 4096 -H 4096 --steps 1", &(struct how) { .memory_bytes = 300u << 20 });
+    (void)state;
+    check_failed("300 MiB", &run, 4, "");
+    empty("out");
+}
+
+static void unwritable_places_end_with_5(void **state)
+{
+    struct run run = program_run("x -o none/a.png" QUICK);
+    (void)state;
+    check_failed("no folder", &run, 5, "there is no folder");
+    run = program_run("x -o /proc/a.png" QUICK);
+    assert_int_equal(run.code, 5);
+    if (access("/dev/full", W_OK) == 0) {
+        run = program_run("x -o /dev/full" QUICK);
+        check_failed("/dev/full", &run, 5, "no space left");
+    }
+    if (geteuid() != 0) {
+        assert_int_equal(mkdir("shut", 0500), 0);
+        run = program_run("x -o shut/a.png" QUICK);
+        check_failed("no permission", &run, 5, "no permission");
+        rmdir("shut");
+    }
+}
+
+static void a_full_disk_leaves_nothing(void **state)
+{
+    struct run first, second;
+    (void)state;
+    assert_int_equal(mkdir("small", 0700), 0);
+    if (mount("tmpfs", "small", "tmpfs", 0, "size=16k") != 0) {
+        rmdir("small");
+        print_message("skipped: a small file system cannot be mounted here (needs root)\n");
+        skip();
+    }
+    first = program_run("x -s 1 -o small/a.png" QUICK);  /* 64x64 of noise: about 12 KiB */
+    second = program_run("x -s 1 -o small/b.png" QUICK);
+    size_t left = files_in("small");
+    umount("small");
+    rmdir("small");
+    assert_int_equal(first.code, 0);
+    check_failed("full", &second, 5, "no space left");
+    assert_int_equal(left, 1);
+}
+
+/* Ctrl-C at any moment: 130, whole pictures, nothing half written. */
+static void ctrl_c_keeps_finished_pictures(void **state)
+{
+    unsigned random = 12345;
+    int kept = 0;
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        struct run run;
+        pid_t child = program_start("x -b 1000 -s 1 -o stop --steps 1" ONE_THREAD, &(struct how) { 0 });
+        random = random * 1664525u + 1013904223u;
+        long ms = 30 + (i < 3 ? 20 * i : (long)(random >> 16) % 2500); /* also while the model is loaded */
+        nanosleep(&(struct timespec) { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 }, NULL);
+        kill(child, SIGINT);
+        double began = seconds_now();
+        program_end(child, &run);
+        bool too_early = i < 3 && run.code == 1000 + SIGINT; /* before main; a shell gives 130 for it too */
+        if (run.code != 130 && !too_early) fail_msg("ended with %d: %s", run.code, run.err);
+        assert_true(seconds_now() - began < 5);
+        kept += check_pictures(&run);
+    }
+    print_message("%d pictures were finished before Ctrl-C\n", kept);
+    assert_int_equal(files_in("stop"), kept);
+    empty("stop");
+}
+
+static void the_second_ctrl_c_leaves_at_once(void **state)
+{
+    struct run run;
+    (void)state;
+    pid_t child = program_start("x --device cpu -W 512 -H 512 --steps 1000 -q -o slow.png", &(struct how) { 0 });
+    nanosleep(&(struct timespec) { .tv_sec = 2 }, NULL);
+    kill(child, SIGINT);
+    nanosleep(&(struct timespec) { .tv_nsec = 20000000 }, NULL);
+    kill(child, SIGINT);
+    program_end(child, &run);
+    assert_int_equal(run.code, 130);
+    assert_int_not_equal(access("slow.png", F_OK), 0);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    if (program_begin() != 0 || mkdir("models", 0700) != 0 || mkdir("stop", 0700) != 0) return -1;
+    return tiny_checkpoint_write(TESTS_DIR "/parity/sd15_tensors.tsv", "models/tinct-demo.safetensors") ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    empty(program_folder);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_picture_is_painted),
+        cmocka_unit_test(a_batch_counts_seeds),
+        cmocka_unit_test(a_terminal_shows_a_bar),
+        cmocka_unit_test(prompts_come_from_files_and_stdin),
+        cmocka_unit_test(prompts_have_limits),
+        cmocka_unit_test(bad_files_end_with_3),
+        cmocka_unit_test(wrong_devices_are_refused),
+        cmocka_unit_test(too_little_memory_ends_with_4),
+        cmocka_unit_test(unwritable_places_end_with_5),
+        cmocka_unit_test(a_full_disk_leaves_nothing),
+        cmocka_unit_test(ctrl_c_keeps_finished_pictures),
+        cmocka_unit_test(the_second_ctrl_c_leaves_at_once),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
