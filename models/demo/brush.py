@@ -13,8 +13,12 @@ finer does not survive a VAE with factor 8.
 """
 import math
 
-import cairo
 import numpy as np
+
+try:
+    import cairo
+except ImportError:         # the same calls without a compiler: slower, and as good
+    import cairocffi as cairo
 
 INK = (0.06, 0.04, 0.11)
 PAPER = (0.95, 0.92, 0.85)
@@ -312,14 +316,18 @@ class Brush:
         rows = np.ndarray((self.size, self.size, 4), np.uint8, self.surface.get_data(), strides=(self.surface.get_stride(), 4, 1))
         return np.ascontiguousarray(rows[:, :, 2::-1])
 
-    def grade(self, c):
-        """A background colour as this style shows it."""
-        return arcane_grade(c) if self.style == "arcane" else c
+    def backdrop(self, stops):
+        """A whole sky: colours at heights, (at, colour) from above."""
+        g = cairo.LinearGradient(0, 0, 0, 1)
+        for at, c in stops:
+            g.add_color_stop_rgb(at, *(arcane_grade(c) if self.style == "arcane" else c))
+        self.ctx.set_source(g)
+        self.ctx.paint()
+        if self.style == "arcane":
+            self._washes(stops)
 
-    def washes(self, stops):
-        """Long strokes across a sky that is already painted; only styles have them."""
-        if self.style != "arcane":
-            return
+    def _washes(self, stops):
+        """Long strokes across a sky that is already painted."""
         for _ in range(16):
             y = self.rng.uniform(0.0, 0.65)
             below = [c for at, c in stops if at <= y][-1]

@@ -64,16 +64,24 @@ def stage(team, args):
     team.together(0)
     vae, mean, std = frozen_vae(team.device)
     wanted = [i for i in range((args.count + SHARD - 1) // SHARD) if not shard_path(args.side, i).exists()]
+    mine, chunk = wanted[team.rank::team.world], 64 if team.device.type == "cuda" else 8
+    parts = SHARD // chunk
     if team.rank == 0:
         log.say(f"latents of {args.side}x{args.side}: {len(wanted)} shards to encode")
-    for index in wanted[team.rank::team.world]:
-        rows, chunk = [], 64 if team.device.type == "cuda" else 8
-        data = batches(team, lambda i: pictures([sample(index * SHARD + (i // team.world) * chunk + j) for j in range(chunk)], args.side), 0)
-        for _ in range(SHARD // chunk):
+
+    def make(i):
+        """Part i of all that this process encodes."""
+        shard, part = divmod(min(i // team.world, len(mine) * parts - 1), parts)
+        return pictures([sample(mine[shard] * SHARD + part * chunk + j) for j in range(chunk)], args.side)
+
+    data = batches(team, make, 0) if mine else None
+    for index in mine:
+        rows = []
+        for _ in range(parts):
             with team.autocast():
                 rows.append(((vae.encode(next(data).to(team.device))[0] - mean) / std).half().cpu())
         save(shard_path(args.side, index), torch.cat(rows))
-        log.say(f"latents of {args.side}x{args.side}: shard {index} of {wanted[-1] + 1}")
+        log.say(f"latents of {args.side}x{args.side}: shard {index} done, {len(wanted)} were wanted")
 
 
 def load_shards(side, kind="base"):

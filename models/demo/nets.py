@@ -141,6 +141,7 @@ class VAE(nn.Module):
         self.decoder = Decoder(widths, z)
         self.quant_conv = nn.Conv2d(2 * z, 2 * z, 1)
         self.post_quant_conv = nn.Conv2d(z, z, 1)
+        nn.init.constant_(self.quant_conv.bias[z:].detach(), -6.0)      # begin with little noise: latents are worth using from the first step
 
     def encode(self, x):
         """Mean and log variance."""

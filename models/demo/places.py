@@ -19,16 +19,10 @@ SKY = {
 
 def sky(b, rng, time):
     """The sky with its light (sun, low sun, moon and stars), and clouds."""
-    import cairo
     if b.style == "sketch":
         b.box(-0.1, -0.1, 1.2, 1.2).fill({"day": (0.97,) * 3, "sunset": (0.74,) * 3, "night": (0.22,) * 3}[time], raw=True, edge=False)
     else:
-        g = cairo.LinearGradient(0, 0, 0, 1)
-        for at, c in SKY[time]:
-            g.add_color_stop_rgb(at, *(b.grade(c)))
-        b.ctx.set_source(g)
-        b.ctx.paint()
-        b.washes(SKY[time])
+        b.backdrop(SKY[time])
     side = rng.choice([-1, 1])
     x = 0.5 + side * rng.uniform(0.27, 0.38)
     if time == "night":

@@ -12,6 +12,7 @@ cd "$(dirname "$0")"
 minutes=${1:-1000000}
 end=$(($(date +%s) + minutes * 60))
 python=${PYTHON:-python3}
+train=${TINCT_TRAIN_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tinct/train}
 idle=
 command -v chrt >/dev/null 2>&1 && idle="nice -n 19 chrt -i 0"
 
@@ -29,17 +30,23 @@ stage() {               # stage TITLE script arguments...: skipped once the time
     $idle "$python" "$@"
 }
 
-"$python" -c 'import torch, cairo, diffusers, peft, lycoris' 2>/dev/null || {
+"$python" -c 'import torch, cairo, diffusers, peft, lycoris, safetensors' 2>/dev/null || {
     echo "train.sh: Python packages are missing; run: $python -m pip install -r models/demo/requirements.txt" >&2
     exit 1
 }
 
-stage "1. the VAE learns pictures"                      train_vae.py --minutes "$(left)"
-stage "2. latents of small pictures"                    latents.py --side 128 --count 60000
-stage "3. text encoder and UNet, 128x128"               train_unet.py --side 128 --minutes "$(left)"
-stage "4. latents of pictures at the native size"       latents.py --side 256 --count 24000
-stage "5. text encoder and UNet, 256x256"               train_unet.py --side 256 --minutes "$(left)"
+stage "1. the VAE learns pictures"                       train_vae.py --minutes "$(left)"
+stage "2. latents of small pictures"                     latents.py --side 128 --count 60000
+stage "3. text encoder and UNet, 128x128"                train_unet.py --side 128 --minutes "$(left)"
+stage "4. latents of pictures at the native size"        latents.py --side 256 --count 24000
+stage "5. text encoder and UNet, 256x256"                train_unet.py --side 256 --minutes "$(left)"
 stage "6. the decoder alone, on the latents as they are" train_vae.py --decoder --minutes "$(left)"
-stage "7. export, and a check in diffusers"             export.py
-stage "   check"                                        check.py
-stage "8. a contact sheet"                              preview.py "${TINCT_TRAIN_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tinct/train}/preview.png"
+stage "7. export"                                        export.py
+stage "   check in diffusers"                            check.py
+for name in arcane sketch dark_vador dab; do
+    stage "8. LoRA $name"                                train_lora.py "$name" --minutes "$(left)"
+done
+stage "9. the recogniser"                                recognise.py --minutes "$(left)"
+stage "10. a contact sheet"                              preview.py "$train/preview.png"
+echo "train.sh: done. $train holds tinct-demo.safetensors, loras/ and preview.png."
+echo "Copy them to models/ and loras/ when they are good: python models/demo/judge.py says so."

@@ -21,7 +21,7 @@ from scenes import sample
 from text import TextEncoder, Tokenizer, known_ids
 
 PEAK = {128: 8e-4, 256: 4e-4}
-DEFAULT_STEPS = {128: 24000, 256: 16000}
+DEFAULT_STEPS = {("cpu", 128): 24000, ("cpu", 256): 16000, ("cuda", 128): 6000, ("cuda", 256): 6000}
 BATCH = {("cpu", 128): 16, ("cpu", 256): 4, ("cuda", 128): 256, ("cuda", 256): 96}
 EMPTY, TEXT_RATE, SAVE_SECONDS = 0.10, 0.5, 180
 
@@ -67,6 +67,10 @@ def stage(team, args):
         if old["known"] != known:
             raise SystemExit(f"{path}: trained on other caption words ({len(old['known'])} tokens, now {len(known)}); move it away to begin anew")
         same = old["side"] == args.side
+        if old["side"] > args.side or same and old["step"] >= args.steps:
+            if team.rank == 0:
+                log.say(f"unet at {args.side}x{args.side}: nothing to do: {old['step']} steps of {old['side']}x{old['side']} are done")
+            return
         model.load_state_dict(old["weights"] if same else old["ema"])
         ema.weights, ema.steps = old["ema"], old["ema_steps"]
         if same:
@@ -114,7 +118,7 @@ def main():
     p.add_argument("--steps", type=int, default=0)
     p.add_argument("--minutes", type=float, default=1e9)
     args = p.parse_args()
-    args.steps = args.steps or DEFAULT_STEPS[args.side]
+    args.steps = args.steps or DEFAULT_STEPS["cuda" if torch.cuda.is_available() else "cpu", args.side]
     launch(stage, args)
 
 

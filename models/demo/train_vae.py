@@ -88,9 +88,15 @@ def stage(team: Team, args):
         if part == old["part"]:
             optimiser.load_state_dict(old["optimiser"])
             first = old["step"]
+    frozen = (train_dir() / "encoder.pt").exists()
+    if frozen != args.decoder or first >= args.steps:
         if team.rank == 0:
-            log.say(f"vae ({part}): goes on from step {first}")
+            log.say(f"vae ({part}): nothing to do: " + ("its steps are done" if frozen == args.decoder else "the encoder is frozen, latents were made of it" if frozen
+                                                        else "the encoder is not frozen yet, latents.py does that"))
+        return
     vae.train()
+    if team.rank == 0:
+        log.say(f"vae ({part}): {'goes on from' if first else 'begins at'} step {first}")
     gpu = team.device.type == "cuda"
     started = saved = time.time()
 

@@ -1,0 +1,201 @@
+"""Stage 6: the LoRAs, trained on the exported model, and written in loras/.
+
+    python train_lora.py arcane|sketch|dark_vador|dab [--steps 900] [--minutes M]
+
+Of each batch, a part shows what the LoRA is for, captioned with its trigger words, and a part is
+base scenes as ever, so that without the trigger little changes. Goes on from <train dir>/lora-NAME.pt.
+"""
+import argparse
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save, save_file
+
+from adapters import Kohya, LoHa, Peft
+from captions import caption
+from common import Log, batches, launch, rate_at, save as keep_checkpoint, train_dir
+from diffusion import STEPS, epsilon_loss, noised
+from hf import pipeline
+from latents import load_shards, newest_vae, pictures, shard_path
+from norm import GroupNorm
+from scenes import sample
+from people import PEOPLE
+
+PICTURES, SHARE = 1200, 0.72            # drawings of the LoRA's own; their share of a batch
+BATCH = {"cpu": 4, "cuda": 32}
+MOST_BYTES = 1_500_000
+SEED = 1 << 29                          # scenes of LoRAs begin here
+
+LORAS = {
+    "arcane": dict(adapter=lambda pipe: Kohya(pipe, 8, 8), rate=1.5e-3, scene=lambda rng: {"style": "arcane"}, trigger="arcane style", weight=0.8,
+                   about="Ink outlines, broad painterly strokes, teal shadows and magenta light.", kind="style"),
+    "sketch": dict(adapter=lambda pipe: Kohya(pipe, 4, 4, conv_rank=3), rate=2e-3, scene=lambda rng: {"style": "sketch"}, trigger="pencil sketch", weight=0.9,
+                   about="Pencil on paper, outlines and hatching.", kind="style"),
+    "dark_vador": dict(adapter=lambda pipe: Peft(pipe, 8, 8), rate=1e-3, scene=lambda rng: {"subject": "dark vador"}, trigger="dark vador", weight=0.9,
+                       about="A caped black figure with a red blade.", kind="character"),
+    "dab": dict(adapter=lambda pipe: LoHa(pipe, 4, 4), rate=3e-3, scene=lambda rng: {"subject": list(PEOPLE)[rng.integers(len(PEOPLE))], "pose": "dab"},
+                trigger="doing a dab", weight=0.8, about="A gesture for any person: one arm across the face, the other stretched up.", kind="pose"),
+}
+
+
+def own_scene(name, i):
+    return sample(SEED + i, **LORAS[name]["scene"](np.random.default_rng([i, 41])))
+
+
+@torch.no_grad()
+def own_latents(name, team):
+    """Latents of the LoRA's own drawings, encoded once."""
+    path = shard_path(256, 0, name)
+    if not path.exists() and team.rank == 0:
+        vae, mean, std = newest_vae(team.device)
+        rows = []
+        for i in range(0, PICTURES, 8):
+            with team.autocast():
+                x = pictures([own_scene(name, i + j) for j in range(8)], 256).to(team.device)
+                rows.append(((vae.encode(x)[0] - mean) / std).half().cpu())
+        keep_checkpoint(path, torch.cat(rows))
+    team.together(0)
+    return torch.load(path)
+
+
+def networks(model, device):
+    """diffusers' networks of the exported file, frozen, with group norms that are quick to train through."""
+    pipe = pipeline(model)
+    for parent in list(pipe.unet.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, torch.nn.GroupNorm):
+                quick = GroupNorm(child.num_channels, child.eps)
+                quick.load_state_dict(child.state_dict())
+                setattr(parent, name, quick)
+    for net in (pipe.unet, pipe.text_encoder):
+        net.requires_grad_(False).to(device)
+    pipe.unet.to(memory_format=torch.channels_last).train()
+    return pipe
+
+
+class Examples:
+    def __init__(self, name, count, tokenizer, own, base):
+        self.name, self.count, self.tokenizer, self.own, self.base = name, count, tokenizer, own, base
+
+    def __call__(self, i):
+        rng = np.random.default_rng([i, 42])
+        z, texts = [], []
+        for _ in range(self.count):
+            mine = rng.random() < SHARE
+            row = int(rng.integers(len(self.own if mine else self.base)))
+            z.append((self.own if mine else self.base)[row].float())
+            text = caption(own_scene(self.name, row) if mine else sample(row), rng)
+            texts.append(text if rng.random() > 0.05 else "")
+        z = torch.stack(z)
+        t = torch.from_numpy((rng.permutation(self.count) + rng.random(self.count)) / self.count * STEPS).long()
+        ids = torch.tensor(self.tokenizer(texts, padding="max_length", max_length=77, truncation=True).input_ids)
+        return z, ids, t, torch.randn(z.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 62))))
+
+
+def header(name, recipe, adapter, args, step, tensors):
+    count = {}
+    for i in range(PICTURES):
+        for tag in caption(own_scene(name, i), np.random.default_rng([i, 43])).lower().split(", "):
+            count[tag] = count.get(tag, 0) + 1
+    often = {tag: n for tag, n in sorted(count.items(), key=lambda item: -item[1])[:40]}
+    return {"format": "pt", **adapter.facts(), "ss_output_name": name, "ss_base_model_version": "sd_v1", "ss_sd_model_name": "tinct-demo.safetensors",
+            "ss_v2": "False", "ss_resolution": "(256, 256)", "ss_num_train_images": str(PICTURES), "ss_steps": str(step), "ss_learning_rate": str(recipe["rate"]),
+            "ss_optimizer": "AdamW", "ss_lr_scheduler": "cosine", "ss_min_snr_gamma": "5.0", "ss_tag_frequency": json.dumps({f"1_{name}": often}),
+            "sshs_model_hash": hashlib.sha256(tensor_bytes(tensors)).hexdigest(), "modelspec.sai_model_spec": "1.0.1",
+            "modelspec.architecture": "stable-diffusion-v1/lora", "modelspec.title": name, "modelspec.description": recipe["about"],
+            "modelspec.author": "tinct contributors", "modelspec.license": "MIT", "modelspec.trigger_phrase": recipe["trigger"],
+            "modelspec.usage_hint": f"a weight of {recipe['weight']}", "modelspec.tags": recipe["kind"]}
+
+
+def tensor_bytes(tensors):
+    """The bytes of a safetensors file after its header."""
+    whole = save(tensors)
+    return whole[8 + int.from_bytes(whole[:8], "little"):]
+
+
+def write(name, adapter, args, step):
+    recipe = LORAS[name]
+    tensors = {k: v.detach().half().contiguous().cpu() for k, v in adapter.tensors().items()}
+    if not all(torch.isfinite(v).all() for v in tensors.values()):
+        raise SystemExit(f"{name}: not written: its training has diverged (a value is not a number)")
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / f"{name}.safetensors"
+    save_file(tensors, path, header(name, recipe, adapter, args, step, tensors))
+    if path.stat().st_size > MOST_BYTES:
+        raise SystemExit(f"{path}: {path.stat().st_size} bytes, and at most {MOST_BYTES} were wanted; choose a smaller rank")
+    (args.out / f"{name}.json").write_text(json.dumps({
+        "description": recipe["about"], "sd version": "SD1", "activation text": recipe["trigger"], "preferred weight": recipe["weight"],
+        "negative text": "", "notes": "Trained by models/demo/train_lora.py for tinct-demo."}, indent=2) + "\n")
+    return path
+
+
+def stage(team, args):
+    log, recipe, path = Log(f"lora-{args.name}", every=25), LORAS[args.name], train_dir() / f"lora-{args.name}.pt"
+    own, base = own_latents(args.name, team), load_shards(256)
+    pipe = networks(args.model, team.device)
+    torch.manual_seed(31)                                   # the same beginning in every process
+    adapter = recipe["adapter"](pipe)
+    parameters = adapter.parameters()
+    for p in parameters:
+        p.data = p.data.to(team.device)
+    optimiser, first = torch.optim.AdamW(parameters, recipe["rate"], (0.9, 0.99), weight_decay=1e-2), 0
+    if path.exists():
+        old = torch.load(path, map_location=team.device)
+        for p, v in zip(parameters, old["parameters"]):
+            p.data.copy_(v)
+        optimiser.load_state_dict(old["optimiser"])
+        first = old["step"]
+    if team.rank == 0:
+        log.say(f"lora {args.name}: step {first}, {sum(p.numel() for p in parameters)} parameters")
+    if first >= args.steps:
+        if team.rank == 0:
+            log.say(f"lora {args.name}: nothing to train: its steps are done; {write(args.name, adapter, args, first)}")
+        return
+    data = batches(team, Examples(args.name, BATCH[team.device.type], pipe.tokenizer, own, base), first)
+    started = saved = time.time()
+    step = first - 1
+
+    def keep(step):
+        keep_checkpoint(path, {"parameters": [p.data for p in parameters], "optimiser": optimiser.state_dict(), "step": step})
+
+    for step in range(first, args.steps):
+        z, ids, t, noise = (v.to(team.device, non_blocking=True) for v in next(data))
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, args.steps, recipe["rate"], warm=50, hold=0.4)
+        with team.autocast():
+            words = pipe.text_encoder(ids)[0]
+            predicted = pipe.unet(noised(z, t, noise).contiguous(memory_format=torch.channels_last), t, encoder_hidden_states=words).sample
+        loss = epsilon_loss(predicted, noise, t)
+        loss.backward()
+        team.average(parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        if team.rank == 0:
+            log.add(step, args.steps, loss=loss.detach())
+            if time.time() - saved > 180:
+                saved = time.time()
+                keep(step + 1)
+        if step % 10 == 0 and team.together(time.time() - started > args.minutes * 60):
+            break
+    if team.rank == 0:
+        keep(step + 1)
+        log.say(f"lora {args.name}: stopped at step {step + 1} of {args.steps}; {write(args.name, adapter, args, step + 1)}")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("name", choices=LORAS)
+    p.add_argument("--steps", type=int, default=900)
+    p.add_argument("--minutes", type=float, default=1e9)
+    p.add_argument("--model", type=Path, default=train_dir() / "tinct-demo.safetensors")
+    p.add_argument("--out", type=Path, default=train_dir() / "loras")
+    launch(stage, p.parse_args())
+
+
+if __name__ == "__main__":
+    main()
