@@ -1,26 +1,30 @@
-/* attention on the processor (shaders/attention.h): flash attention with the tile of gemm.
+/* attention on the processor (shaders/attention.h): flash attention with the tile of gemm, on its side.
  *
- * An item is a block of queries of one head. Keys and values are taken KEYS at a time and packed for the tile; for each
- * strip of queries the scores are one product, the new values another, with an online softmax between them: a row
- * keeps its largest score, the sum of its weights and its sum of values, all relative to that largest score. */
+ * Queries are lanes: a group of TILE_COLUMNS of them is a panel [head_dim][lanes] that stays in the cache. Keys are taken
+ * KEYS at a time; their rows times the panel are scores [keys][lanes], these become weights in place, and value
+ * columns times the weights are added to sums [head_dim][lanes]. So neither keys nor values are ever repacked, and the softmax runs
+ * down columns without looking across lanes. It is online: a lane keeps its largest score so far, and the sum of
+ * its weights and of its weighted values relative to that. Powers are of 2: log2(e) is part of the queries' scale.
+ * An item is a few groups of one head. */
 #include "device/cpu/kernels.h"
-#include "device/cpu/kernels/math.h"
 #include "device/cpu/kernels/tile.h"
 
 #include <math.h>
 
 #include "attention.h"
 
-enum { KEYS = 128, MOST_DIM = 512, SMALL_DIM = 160 };
+enum {
+    LANES = TILE_COLUMNS,
+    KEYS = 128,
+    MOST_FLOATS = 64 * 1024,       /* queries and sums of an item: its share of the cache */
+    MOST_ROWS = 256,
+    ITEMS_PER_THREAD = 4,
+};
 
-struct view {                  /* a thread's working memory */
-    float *q;                  /* [queries][dim] times scale */
-    float *keys;               /* [KEYS / TILE_COLUMNS][dim][TILE_COLUMNS] */
-    float *values;             /* [width / TILE_COLUMNS][KEYS][TILE_COLUMNS] */
-    float *scores;             /* [TILE_ROWS][KEYS] */
-    float *sums;               /* [queries][width] */
-    float *largest, *weight;   /* [queries] */
-    uint32_t width;            /* dim rounded up to whole tiles */
+struct group {                     /* of queries, in a thread's memory */
+    float *queries;                /* [head_dim][LANES], times scale log2(e); 0 in lanes beyond the last query */
+    float *sums;                   /* [head_dim][LANES] */
+    float *largest, *weight;       /* [LANES] */
 };
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -28,154 +32,194 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static size_t view_cut(struct view *v, uint32_t dim, uint32_t queries, float *memory)
+static uint32_t parts(uint32_t whole, uint32_t part)
 {
-    float *at = memory;
+    return (whole + part - 1) / part;
+}
 
-    v->width = (dim + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
-    v->keys = at, at += (size_t)KEYS * dim;
-    v->values = at, at += (size_t)KEYS * v->width;
-    v->scores = at, at += TILE_ROWS * KEYS;
-    v->sums = at, at += (size_t)queries * v->width;
-    v->q = at, at += (size_t)queries * dim;
-    v->largest = at, at += queries;
-    v->weight = at, at += queries;
-    return (size_t)(at - memory) * sizeof *at;
+static size_t group_floats(uint32_t head_dim)
+{
+    return (size_t)LANES * (2 * head_dim + 2);
+}
+
+static struct group group_at(float *memory, uint32_t head_dim, uint32_t index)
+{
+    float *at = memory + KEYS * LANES + index * group_floats(head_dim), *after = at + (size_t)LANES * 2 * head_dim;
+    return (struct group) { at, at + (size_t)LANES * head_dim, after, after + LANES };
 }
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    static float nowhere[1];
     const struct attention_params *p = a->params;
-    struct view v;
-    uint32_t most = p->head_dim <= SMALL_DIM ? 192 : 96, blocks = (p->q_rows + most - 1) / most;
-    uint32_t rows = (p->q_rows + blocks - 1) / blocks;
+    uint32_t heads = p->images * p->heads, wanted = parts(a->threads * ITEMS_PER_THREAD, heads);
+    uint32_t groups = MOST_FLOATS / group_floats(p->head_dim);
 
-    rows = (rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
-    blocks = (p->q_rows + rows - 1) / rows;
-    return (struct cpu_plan) { .items = blocks * p->images * p->heads, .rows = rows,
-                               .memory = view_cut(&v, p->head_dim, rows, nowhere) };
+    groups = least(groups ? groups : 1, MOST_ROWS / LANES);
+    while (groups > 1 && parts(p->q_rows, groups * LANES) < wanted) groups--;
+    return (struct cpu_plan) {
+        .items = heads * parts(p->q_rows, groups * LANES), .rows = groups * LANES,
+        .memory = (KEYS * LANES + groups * group_floats(p->head_dim)) * sizeof(float),
+    };
 }
 
-static void load_queries(const struct attention_params *p, struct view *v, const float *q, uint32_t rows)
+/* 2^x for x <= 0, relative error <= 2e-7; below -126 that of -126. */
+VEC_INLINE vec exp2_below_0(vec x)
 {
-    for (uint32_t r = 0; r < rows; r++) {
+    const vec round = vec_all(12582912.0f);        /* 1.5 2^23: adding it leaves an integer in the low bits */
+    vec shifted, f, power;
+
+    x = vec_max(vec_all(-126.0f), x);              /* NaN stays */
+    shifted = x + round;
+    f = x - (shifted - round);
+    power = vec_all(1.3215983e-3f);
+    power = power * f + vec_all(9.6741142e-3f);
+    power = power * f + vec_all(5.5509776e-2f);
+    power = power * f + vec_all(2.4022186e-1f);
+    power = power * f + vec_all(6.9314671e-1f);
+    power = power * f + vec_all(1.0f);
+    return (vec)((ivec)power + ((ivec)shifted << 23));
+}
+
+static void load_group(const struct attention_params *p, struct group *g, const float *q, uint32_t queries)
+{
+    float scale = p->scale * 1.44269504f;
+    uint32_t lane = 0;
+
+    for (; lane + 4 <= queries; lane += 4)
+        for (uint32_t c = 0; c < p->head_dim; c += 4)
+            transpose4(q + (size_t)lane * p->q_stride + c, p->q_stride, g->queries + c * LANES + lane, LANES);
+    for (; lane < LANES; lane++)
         for (uint32_t c = 0; c < p->head_dim; c++)
-            v->q[r * p->head_dim + c] = q[(size_t)r * p->q_stride + c] * p->scale;
-        v->largest[r] = -INFINITY;
-        v->weight[r] = 0;
-    }
-    memset(v->sums, 0, (size_t)rows * v->width * sizeof *v->sums);
-}
-
-static void pack_keys(const struct attention_params *p, struct view *v, const float *k, uint32_t keys)
-{
-    for (uint32_t j = 0; j < keys; j++) {
-        float *to = v->keys + (size_t)(j / TILE_COLUMNS) * p->head_dim * TILE_COLUMNS + j % TILE_COLUMNS;
-        for (uint32_t c = 0; c < p->head_dim; c++) to[c * TILE_COLUMNS] = k[(size_t)j * p->k_stride + c];
+            g->queries[c * LANES + lane] = lane < queries ? q[(size_t)lane * p->q_stride + c] : 0;
+    for (uint32_t i = 0; i < p->head_dim * LANES; i++) g->queries[i] *= scale;
+    for (uint32_t i = 0; i < p->head_dim * LANES; i++) g->sums[i] = 0;
+    for (lane = 0; lane < LANES; lane++) {
+        g->largest[lane] = -INFINITY;
+        g->weight[lane] = 0;
     }
 }
 
-static void pack_values(const struct attention_params *p, struct view *v, const float *values, uint32_t keys)
+/* Lane l may look at keys up to first_query + l: later ones of [key, key + keys) get a weight of 0. */
+static void mask(float *scores, uint32_t first_query, uint32_t key, uint32_t keys)
 {
     for (uint32_t j = 0; j < keys; j++)
-        for (uint32_t c = 0; c < v->width; c += TILE_COLUMNS) {
-            float *to = v->values + (size_t)c * KEYS + j * TILE_COLUMNS;
-            uint32_t count = least(p->head_dim - c, TILE_COLUMNS);
-            memcpy(to, values + (size_t)j * p->v_stride + c, count * sizeof *to);
-            memset(to + count, 0, (TILE_COLUMNS - count) * sizeof *to);
+        for (uint32_t lane = 0; lane < LANES && first_query + lane < key + j; lane++)
+            scores[j * LANES + lane] = -INFINITY;
+}
+
+/* A column of scores to weights relative to the largest score so far; gives what earlier sums are to be scaled by. */
+VEC_INLINE vec soften(struct group *g, float *scores, uint32_t keys)
+{
+    vec before = vec_load(g->largest), largest = before, sum = { 0 };
+
+    for (uint32_t j = 0; j < keys; j++) largest = vec_max(vec_load(scores + j * LANES), largest);
+    for (uint32_t j = 0; j < keys; j++) {
+        vec weight = exp2_below_0(vec_load(scores + j * LANES) - largest);
+        vec_store(scores + j * LANES, weight);
+        sum += weight;
+    }
+    vec shrink = exp2_below_0(before - largest);
+    vec_store(g->largest, largest);
+    vec_store(g->weight, vec_load(g->weight) * shrink + sum);
+    return shrink;
+}
+
+static void soften_all(const struct attention_params *p, const struct group *g, float *scores, uint32_t keys,
+                       uint32_t vecs)
+{
+    for (uint32_t v = 0; v < vecs; v++) {
+        uint32_t lane = v * VEC_WIDTH;
+        struct group column = { .largest = g->largest + lane, .weight = g->weight + lane };
+        vec shrink = soften(&column, scores + lane, keys);
+        for (uint32_t c = 0; c < p->head_dim; c++) {
+            float *at = g->sums + c * LANES + lane;
+            vec_store(at, vec_load(at) * shrink);
         }
-}
-
-/* A row's scores to weights relative to its largest score; what it held before is scaled down to the new one. */
-static void soften(struct view *v, uint32_t row, float *scores, uint32_t seen, uint32_t keys)
-{
-    float largest = v->largest[row], sum = 0;
-
-#pragma omp simd reduction(max : largest)
-    for (uint32_t j = 0; j < seen; j++) largest = scores[j] > largest ? scores[j] : largest;
-#pragma omp simd reduction(+ : sum)
-    for (uint32_t j = 0; j < seen; j++) {
-        scores[j] = fast_exp(scores[j] - largest);
-        sum += scores[j];
-    }
-    for (uint32_t j = seen; j < keys; j++) scores[j] = 0;
-    if (largest > v->largest[row]) {
-        float shrink = fast_exp(v->largest[row] - largest);
-        float *sums = v->sums + (size_t)row * v->width;
-        for (uint32_t c = 0; c < v->width; c++) sums[c] *= shrink;
-        v->weight[row] *= shrink;
-        v->largest[row] = largest;
-    }
-    v->weight[row] += sum;
-}
-
-/* rows x keys scores = q keys, or rows x width sums += scores values. */
-static void multiply(const struct tile_run *run, const float *panels, size_t panel_size, float *out, uint32_t stride,
-                     uint32_t rows, uint32_t columns, bool add)
-{
-    for (uint32_t c = 0; c < columns; c += TILE_COLUMNS)
-        CPU_NAME(tile)(run, 1, panels + c / TILE_COLUMNS * panel_size, out + c, stride, add, rows,
-             (least(columns - c, TILE_COLUMNS) + VEC_WIDTH - 1) / VEC_WIDTH);
-}
-
-/* Rows [first, end) of the item take in `keys` packed keys; seen[r]: how many of them row r may look at. */
-static void take_in(const struct attention_params *p, struct view *v, uint32_t first, uint32_t end, uint32_t keys,
-                    const uint32_t *seen)
-{
-    struct tile_run q = { .length = p->head_dim }, weights = { .length = keys };
-    uint32_t rows = end - first;
-
-    for (uint32_t r = 0; r < rows; r++) {
-        q.a[r] = v->q + (size_t)(first + r) * p->head_dim;
-        weights.a[r] = v->scores + r * KEYS;
-    }
-    multiply(&q, v->keys, (size_t)p->head_dim * TILE_COLUMNS, v->scores, KEYS, rows, keys, false);
-    for (uint32_t r = 0; r < rows; r++) soften(v, first + r, v->scores + r * KEYS, seen[r], keys);
-    multiply(&weights, v->values, (size_t)KEYS * TILE_COLUMNS, v->sums + (size_t)first * v->width, v->width, rows,
-             p->head_dim, true);
-}
-
-static void store(const struct attention_params *p, const struct view *v, float *y, uint32_t rows)
-{
-    for (uint32_t r = 0; r < rows; r++) {
-        float inverse = 1.0f / v->weight[r];
-        for (uint32_t c = 0; c < p->head_dim; c++)
-            y[(size_t)r * p->y_stride + c] = v->sums[(size_t)r * v->width + c] * inverse;
     }
 }
 
-/* How many of the keys [key, key + keys) query i may look at. */
-static uint32_t keys_seen(const struct attention_params *p, uint32_t query, uint32_t key, uint32_t keys)
+/* scores [keys][LANES] = k queries */
+static void score(const struct attention_params *p, const struct group *g, const float *k, uint32_t keys, uint32_t vecs,
+                  float *scores)
 {
-    if (!p->causal) return keys;
-    return query < key ? 0 : least(keys, query - key + 1);
+    for (uint32_t j = 0; j < keys; j += TILE_ROWS) {
+        struct tile_run run = { .length = p->head_dim };
+        uint32_t rows = least(keys - j, TILE_ROWS);
+        for (uint32_t r = 0; r < rows; r++) run.a[r] = k + (size_t)(j + r) * p->k_stride;
+        CPU_NAME(tile)(&run, 1, g->queries, scores + j * LANES, LANES, false, rows, vecs);
+    }
+}
+
+/* sums [head_dim][LANES] += v^T weights */
+static void add_values(const struct attention_params *p, const struct group *g, const float *v, uint32_t keys,
+                       uint32_t vecs, const float *weights)
+{
+    for (uint32_t c = 0; c < p->head_dim; c += TILE_ROWS)
+        CPU_NAME(tile_across)(v + c, p->v_stride, keys, weights, g->sums + c * LANES, LANES, true,
+                              least(p->head_dim - c, TILE_ROWS), vecs);
+}
+
+static void store_group(const struct attention_params *p, struct group *g, float *y, uint32_t queries)
+{
+    uint32_t lane = 0;
+
+    for (uint32_t i = 0; i < LANES; i++) g->weight[i] = 1.0f / g->weight[i];
+    for (uint32_t c = 0; c < p->head_dim; c++)
+        for (uint32_t i = 0; i < LANES; i++) g->sums[c * LANES + i] *= g->weight[i];
+    for (; lane + 4 <= queries; lane += 4)
+        for (uint32_t c = 0; c < p->head_dim; c += 4)
+            transpose4(g->sums + c * LANES + lane, LANES, y + (size_t)lane * p->y_stride + c, p->y_stride);
+    for (; lane < queries; lane++)
+        for (uint32_t c = 0; c < p->head_dim; c++) y[(size_t)lane * p->y_stride + c] = g->sums[c * LANES + lane];
+}
+
+struct head {                      /* one item's operands */
+    const float *q, *k, *v;        /* from the item's first query, the image's first key on; the head's columns */
+    float *y;
+    uint32_t first, rows;          /* queries of the image */
+};
+
+static struct head head_of(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item)
+{
+    const struct attention_params *p = a->params;
+    uint32_t blocks = parts(p->q_rows, plan->rows), head = item / blocks, image = head / p->heads;
+    uint32_t first = item % blocks * plan->rows;
+    size_t column = (size_t)(head % p->heads) * p->head_dim, row = (size_t)image * p->q_rows + first;
+
+    return (struct head) {
+        .q = (const float *)a->reads[0] + row * p->q_stride + column,
+        .k = (const float *)a->reads[1] + (size_t)image * p->k_rows * p->k_stride + column,
+        .v = (const float *)a->reads[2] + (size_t)image * p->k_rows * p->v_stride + column,
+        .y = (float *)a->writes[0] + row * p->y_stride + column,
+        .first = first, .rows = least(plan->rows, p->q_rows - first),
+    };
 }
 
 static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
 {
     const struct attention_params *p = a->params;
-    uint32_t blocks = (p->q_rows + plan->rows - 1) / plan->rows, head = item / blocks, image = head / p->heads;
-    uint32_t first = item % blocks * plan->rows, rows = least(plan->rows, p->q_rows - first);
-    size_t column = (size_t)(head % p->heads) * p->head_dim, row = (size_t)image * p->q_rows + first;
-    const float *k = (const float *)a->reads[1] + (size_t)image * p->k_rows * p->k_stride + column;
-    const float *values = (const float *)a->reads[2] + (size_t)image * p->k_rows * p->v_stride + column;
-    uint32_t end = p->causal ? least(p->k_rows, first + rows) : p->k_rows;
-    struct view v;
+    struct head h = head_of(a, plan, item);
+    uint32_t end = p->causal ? least(p->k_rows, h.first + h.rows) : p->k_rows;
+    float *scores = memory;
 
-    view_cut(&v, p->head_dim, plan->rows, memory);
-    load_queries(p, &v, (const float *)a->reads[0] + row * p->q_stride + column, rows);
-    for (uint32_t key = 0; key < end; key += KEYS) {
-        uint32_t keys = least(KEYS, p->k_rows - key);
-        pack_keys(p, &v, k + (size_t)key * p->k_stride, keys);
-        pack_values(p, &v, values + (size_t)key * p->v_stride, keys);
-        for (uint32_t s = 0; s < strip_count(rows); s++) {
-            uint32_t r = strip_first(rows, s), strip_end = strip_first(rows, s + 1), seen[TILE_ROWS] = { 0 };
-            for (uint32_t i = r; i < strip_end; i++) seen[i - r] = keys_seen(p, first + i, key, keys);
-            if (seen[strip_end - r - 1]) take_in(p, &v, r, strip_end, keys, seen);
-        }
+    for (uint32_t row = 0; row < h.rows; row += LANES) {
+        struct group g = group_at(memory, p->head_dim, row / LANES);
+        load_group(p, &g, h.q + (size_t)row * p->q_stride, least(h.rows - row, LANES));
     }
-    store(p, &v, (float *)a->writes[0] + row * p->y_stride + column, rows);
+    for (uint32_t key = 0; key < end; key += KEYS)
+        for (uint32_t row = 0; row < h.rows; row += LANES) {
+            struct group g = group_at(memory, p->head_dim, row / LANES);
+            uint32_t keys = least(p->k_rows - key, KEYS), vecs = parts(least(h.rows - row, LANES), VEC_WIDTH);
+            if (p->causal && key > h.first + row + LANES - 1) continue;
+            score(p, &g, h.k + (size_t)key * p->k_stride, keys, vecs, scores);
+            if (p->causal) mask(scores, h.first + row, key, keys);
+            soften_all(p, &g, scores, keys, vecs);
+            add_values(p, &g, h.v + (size_t)key * p->v_stride, keys, vecs, scores);
+        }
+    for (uint32_t row = 0; row < h.rows; row += LANES) {
+        struct group g = group_at(memory, p->head_dim, row / LANES);
+        store_group(p, &g, h.y + (size_t)row * p->y_stride, least(h.rows - row, LANES));
+    }
 }
 
 const struct cpu_kernel CPU_NAME(attention) = { "attention", "f32", false, plan, run_item };

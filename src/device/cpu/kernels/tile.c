@@ -1,26 +1,25 @@
 #include "device/cpu/kernels/tile.h"
 
-VEC_INLINE void tile_fixed(const struct tile_run *run, uint32_t runs, const float *panel, float *sums,
-                           uint32_t stride, bool add, const int rows, const int vecs)
+/* sum += a panel for one run: a[r][k] is a[r][k * step]. Gives the panel's next row. */
+VEC_INLINE const float *multiply(const float *const *a, size_t step, uint32_t length, const float *panel,
+                                 vec sum[TILE_ROWS][4], const int rows, const int vecs)
 {
-    vec sum[TILE_ROWS][4] = { 0 };
-
-    if (vecs > TILE_VECS) return;      /* a case of wider sets */
-    for (uint32_t i = 0; i < runs; i++) {
-        const float *a[TILE_ROWS];
-        for (int r = 0; r < rows; r++) a[r] = run[i].a[r];
-        for (uint32_t k = 0; k < run[i].length; k++, panel += TILE_COLUMNS) {
-            vec b[4];
+    for (size_t k = 0; length; length--, k += step, panel += TILE_COLUMNS) {
+        vec b[4];
 #pragma GCC unroll 4
-            for (int v = 0; v < vecs; v++) b[v] = vec_load(panel + v * VEC_WIDTH);
+        for (int v = 0; v < vecs; v++) b[v] = vec_load(panel + v * VEC_WIDTH);
 #pragma GCC unroll 6
-            for (int r = 0; r < rows; r++) {
-                vec x = vec_all(a[r][k]);
+        for (int r = 0; r < rows; r++) {
+            vec x = vec_all(a[r][k]);
 #pragma GCC unroll 4
-                for (int v = 0; v < vecs; v++) sum[r][v] += x * b[v];
-            }
+            for (int v = 0; v < vecs; v++) sum[r][v] += x * b[v];
         }
     }
+    return panel;
+}
+
+VEC_INLINE void store(vec sum[TILE_ROWS][4], float *sums, uint32_t stride, bool add, const int rows, const int vecs)
+{
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
@@ -30,20 +29,49 @@ VEC_INLINE void tile_fixed(const struct tile_run *run, uint32_t runs, const floa
         }
 }
 
-#define TILE_CASE(rows, vecs)                                               \
-    case (rows) * 8 + (vecs):                                               \
-        tile_fixed(run, runs, panel, sums, stride, add, rows, vecs);        \
+VEC_INLINE void tile_fixed(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,
+                           bool add, const int rows, const int vecs)
+{
+    vec sum[TILE_ROWS][4] = { 0 };
+
+    if (vecs > TILE_VECS) return;      /* a case of wider sets */
+    for (uint32_t i = 0; i < runs; i++) panel = multiply(run[i].a, 1, run[i].length, panel, sum, rows, vecs);
+    store(sum, sums, stride, add, rows, vecs);
+}
+
+VEC_INLINE void across_fixed(const float *a, size_t step, uint32_t length, const float *panel, float *sums,
+                             uint32_t stride, bool add, const int rows, const int vecs)
+{
+    vec sum[TILE_ROWS][4] = { 0 };
+    const float *rows_of_a[TILE_ROWS];
+
+    if (vecs > TILE_VECS) return;
+    for (int r = 0; r < rows; r++) rows_of_a[r] = a + r;
+    multiply(rows_of_a, step, length, panel, sum, rows, vecs);
+    store(sum, sums, stride, add, rows, vecs);
+}
+
+/* Calls f(..., rows, vecs) with numbers that the compiler knows. */
+#define CASE(f, rows, vecs, ...)           \
+    case (rows) * 8 + (vecs):              \
+        f(__VA_ARGS__, rows, vecs);        \
         break;
-#define TILE_CASES(vecs)                                                    \
-    TILE_CASE(1, vecs) TILE_CASE(2, vecs) TILE_CASE(3, vecs) TILE_CASE(4, vecs) TILE_CASE(5, vecs) TILE_CASE(6, vecs)
+#define CASES(f, vecs, ...)                                                                        \
+    CASE(f, 1, vecs, __VA_ARGS__) CASE(f, 2, vecs, __VA_ARGS__) CASE(f, 3, vecs, __VA_ARGS__)      \
+    CASE(f, 4, vecs, __VA_ARGS__) CASE(f, 5, vecs, __VA_ARGS__) CASE(f, 6, vecs, __VA_ARGS__)
+#define DISPATCH(f, ...)                                                                           \
+    switch (rows * 8 + vecs) {                                                                     \
+        CASES(f, 1, __VA_ARGS__) CASES(f, 2, __VA_ARGS__) CASES(f, 3, __VA_ARGS__) CASES(f, 4, __VA_ARGS__) \
+    }
 
 void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,
                     bool add, uint32_t rows, uint32_t vecs)
 {
-    switch (rows * 8 + vecs) {
-        TILE_CASES(1)
-        TILE_CASES(2)
-        TILE_CASES(3)
-        TILE_CASES(4)
-    }
+    DISPATCH(tile_fixed, run, runs, panel, sums, stride, add)
+}
+
+void CPU_NAME(tile_across)(const float *a, size_t step, uint32_t length, const float *panel, float *sums,
+                           uint32_t stride, bool add, uint32_t rows, uint32_t vecs)
+{
+    DISPATCH(across_fixed, a, step, length, panel, sums, stride, add)
 }

@@ -27,6 +27,10 @@ struct tile_run {
 void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,
                     bool add, uint32_t rows, uint32_t vecs);
 
+/* The same for one run whose rows lie side by side: a[r][k] is a[k * step + r]. */
+void CPU_NAME(tile_across)(const float *a, size_t step, uint32_t length, const float *panel, float *sums,
+                           uint32_t stride, bool add, uint32_t rows, uint32_t vecs);
+
 /* Strips of nearly equal height: n rows in the least number of strips of at most TILE_ROWS. */
 VEC_INLINE uint32_t strip_count(uint32_t n)
 {

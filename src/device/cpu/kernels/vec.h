@@ -3,10 +3,11 @@
 #ifndef TINCT_CPU_VEC_H
 #define TINCT_CPU_VEC_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__F16C__) || defined(__AVX512F__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -27,6 +28,10 @@ enum { VEC_WIDTH = 4, VEC_REGISTERS = 16 };
 typedef float vec __attribute__((vector_size(VEC_WIDTH * 4)));
 typedef float vec_unaligned __attribute__((vector_size(VEC_WIDTH * 4), aligned(4), may_alias));
 
+typedef int32_t ivec __attribute__((vector_size(VEC_WIDTH * 4)));
+typedef float vec4 __attribute__((vector_size(16)));
+typedef float vec4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+
 #define VEC_INLINE static inline __attribute__((always_inline))
 
 VEC_INLINE vec vec_load(const float *p)
@@ -42,6 +47,35 @@ VEC_INLINE void vec_store(float *p, vec v)
 VEC_INLINE vec vec_all(float x)
 {
     return x - (vec) { 0 };
+}
+
+/* The larger of each; of a NaN and b: b. */
+VEC_INLINE vec vec_max(vec a, vec b)
+{
+#if defined(__AVX512F__)
+    return _mm512_max_ps(a, b);
+#elif defined(__AVX2__)
+    return _mm256_max_ps(a, b);
+#elif defined(__SSE2__)
+    return _mm_max_ps(a, b);
+#else
+    ivec larger = (ivec)(a > b);
+    return (vec)((larger & (ivec)a) | (~larger & (ivec)b));
+#endif
+}
+
+/* to[j][i] = from[i][j] of 4 x 4 floats; strides in floats. */
+VEC_INLINE void transpose4(const float *from, size_t from_stride, float *to, size_t to_stride)
+{
+    vec4 a = *(const vec4_unaligned *)from, b = *(const vec4_unaligned *)(from + from_stride);
+    vec4 c = *(const vec4_unaligned *)(from + 2 * from_stride), d = *(const vec4_unaligned *)(from + 3 * from_stride);
+    vec4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    vec4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+
+    *(vec4_unaligned *)to = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+    *(vec4_unaligned *)(to + to_stride) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+    *(vec4_unaligned *)(to + 2 * to_stride) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+    *(vec4_unaligned *)(to + 3 * to_stride) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
 }
 
 /* count halves, a multiple of 16, to floats; half denormals keep their value even where denormals count as zero. */
