@@ -2,8 +2,8 @@
  *
  * Queries are lanes: a group of TILE_COLUMNS of them is a panel [head_dim][lanes] that stays in the cache. Keys are taken
  * KEYS at a time; their rows times the panel are scores [keys][lanes], these become weights in place, and value
- * columns times the weights are added to sums [head_dim][lanes]. So neither keys nor values are ever repacked, and the softmax runs
- * down columns without looking across lanes. It is online: a lane keeps its largest score so far, and the sum of
+ * columns times the weights are added to sums [head_dim][lanes]. So nothing is transposed but queries and results, and the
+ * softmax runs down columns without looking across lanes. It is online: a lane keeps its largest score so far, and the sum of
  * its weights and of its weighted values relative to that. Powers are of 2: log2(e) is part of the queries' scale.
  * An item is a few groups of one head. */
 #include "device/cpu/kernels.h"
@@ -16,7 +16,8 @@
 enum {
     LANES = TILE_COLUMNS,
     KEYS = 128,
-    MOST_FLOATS = 64 * 1024,       /* queries and sums of an item: its share of the cache */
+    MOST_FLOATS = 128 * 1024,      /* queries and sums of an item: their share of the cache */
+    MOST_KEPT = 128 * 1024,        /* keys and values of all heads that stay in the cache from item to item */
     MOST_ROWS = 256,
     ITEMS_PER_THREAD = 4,
 };
@@ -42,9 +43,22 @@ static size_t group_floats(uint32_t head_dim)
     return (size_t)LANES * (2 * head_dim + 2);
 }
 
+/* From one value to the next in a thread's copy: an odd number of cache lines, or they would crowd into few sets. */
+static uint32_t value_stride(uint32_t head_dim)
+{
+    return parts(head_dim, 16) * 16 + (parts(head_dim, 16) % 2 ? 0 : 16);
+}
+
+/* A thread's memory: scores [KEYS][LANES], values [KEYS][value_stride], groups. */
+static float *values_at(float *memory)
+{
+    return memory + KEYS * LANES;
+}
+
 static struct group group_at(float *memory, uint32_t head_dim, uint32_t index)
 {
-    float *at = memory + KEYS * LANES + index * group_floats(head_dim), *after = at + (size_t)LANES * 2 * head_dim;
+    float *at = values_at(memory) + KEYS * value_stride(head_dim) + index * group_floats(head_dim);
+    float *after = at + (size_t)LANES * 2 * head_dim;
     return (struct group) { at, at + (size_t)LANES * head_dim, after, after + LANES };
 }
 
@@ -58,7 +72,7 @@ static struct cpu_plan plan(const struct cpu_args *a)
     while (groups > 1 && parts(p->q_rows, groups * LANES) < wanted) groups--;
     return (struct cpu_plan) {
         .items = heads * parts(p->q_rows, groups * LANES), .rows = groups * LANES,
-        .memory = (KEYS * LANES + groups * group_floats(p->head_dim)) * sizeof(float),
+        .memory = (KEYS * (LANES + value_stride(p->head_dim)) + groups * group_floats(p->head_dim)) * sizeof(float),
     };
 }
 
@@ -107,34 +121,47 @@ static void mask(float *scores, uint32_t first_query, uint32_t key, uint32_t key
             scores[j * LANES + lane] = -INFINITY;
 }
 
-/* A column of scores to weights relative to the largest score so far; gives what earlier sums are to be scaled by. */
-VEC_INLINE vec soften(struct group *g, float *scores, uint32_t keys)
+/* Scores to weights relative to each lane's largest score so far; earlier sums are scaled to it. */
+VEC_INLINE void soften_fixed(const struct group *g, float *scores, uint32_t keys, uint32_t head_dim, const int vecs)
 {
-    vec before = vec_load(g->largest), largest = before, sum = { 0 };
+    vec largest[TILE_VECS], shrink[TILE_VECS], sum[TILE_VECS] = { 0 };
 
-    for (uint32_t j = 0; j < keys; j++) largest = vec_max(vec_load(scores + j * LANES), largest);
-    for (uint32_t j = 0; j < keys; j++) {
-        vec weight = exp2_below_0(vec_load(scores + j * LANES) - largest);
-        vec_store(scores + j * LANES, weight);
-        sum += weight;
+    if (vecs > TILE_VECS) return;
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) largest[v] = vec_load(g->largest + v * VEC_WIDTH);
+    for (uint32_t j = 0; j < keys; j++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) largest[v] = vec_max(vec_load(scores + j * LANES + v * VEC_WIDTH), largest[v]);
+    for (uint32_t j = 0; j < keys; j++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            float *at = scores + j * LANES + v * VEC_WIDTH;
+            vec weight = exp2_below_0(vec_load(at) - largest[v]);
+            vec_store(at, weight);
+            sum[v] += weight;
+        }
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        float *weight = g->weight + v * VEC_WIDTH;
+        shrink[v] = exp2_below_0(vec_load(g->largest + v * VEC_WIDTH) - largest[v]);
+        vec_store(g->largest + v * VEC_WIDTH, largest[v]);
+        vec_store(weight, vec_load(weight) * shrink[v] + sum[v]);
     }
-    vec shrink = exp2_below_0(before - largest);
-    vec_store(g->largest, largest);
-    vec_store(g->weight, vec_load(g->weight) * shrink + sum);
-    return shrink;
+    for (uint32_t c = 0; c < head_dim; c++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            float *at = g->sums + c * LANES + v * VEC_WIDTH;
+            vec_store(at, vec_load(at) * shrink[v]);
+        }
 }
 
-static void soften_all(const struct attention_params *p, const struct group *g, float *scores, uint32_t keys,
-                       uint32_t vecs)
+static void soften(const struct group *g, float *scores, uint32_t keys, uint32_t head_dim, uint32_t vecs)
 {
-    for (uint32_t v = 0; v < vecs; v++) {
-        uint32_t lane = v * VEC_WIDTH;
-        struct group column = { .largest = g->largest + lane, .weight = g->weight + lane };
-        vec shrink = soften(&column, scores + lane, keys);
-        for (uint32_t c = 0; c < p->head_dim; c++) {
-            float *at = g->sums + c * LANES + lane;
-            vec_store(at, vec_load(at) * shrink);
-        }
+    switch (vecs) {
+    case 1: soften_fixed(g, scores, keys, head_dim, 1); break;
+    case 2: soften_fixed(g, scores, keys, head_dim, 2); break;
+    case 3: soften_fixed(g, scores, keys, head_dim, 3); break;
+    case 4: soften_fixed(g, scores, keys, head_dim, 4); break;
     }
 }
 
@@ -150,12 +177,26 @@ static void score(const struct attention_params *p, const struct group *g, const
     }
 }
 
+/* Values whose rows begin in only a few of the first cache's sets push one another out: those are copied. */
+static bool crowded(const struct attention_params *p)
+{
+    return p->v_stride % 256 == 0;
+}
+
+static void copy_values(const struct attention_params *p, const float *v, uint32_t keys, float *values)
+{
+    for (uint32_t j = 0; j < keys; j++)
+        for (uint32_t c = 0; c < p->head_dim; c += 4)
+            *(vec4_unaligned *)(values + j * value_stride(p->head_dim) + c) =
+                *(const vec4_unaligned *)(v + (size_t)j * p->v_stride + c);
+}
+
 /* sums [head_dim][LANES] += v^T weights */
-static void add_values(const struct attention_params *p, const struct group *g, const float *v, uint32_t keys,
-                       uint32_t vecs, const float *weights)
+static void add_values(const struct attention_params *p, const struct group *g, const float *v, uint32_t stride,
+                       uint32_t keys, uint32_t vecs, const float *weights)
 {
     for (uint32_t c = 0; c < p->head_dim; c += TILE_ROWS)
-        CPU_NAME(tile_across)(v + c, p->v_stride, keys, weights, g->sums + c * LANES, LANES, true,
+        CPU_NAME(tile_across)(v + c, stride, keys, weights, g->sums + c * LANES, LANES, true,
                               least(p->head_dim - c, TILE_ROWS), vecs);
 }
 
@@ -179,12 +220,15 @@ struct head {                      /* one item's operands */
     uint32_t first, rows;          /* queries of the image */
 };
 
+/* Items in the order that keeps what they share in the cache: one head's keys, or some queries' rows. */
 static struct head head_of(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item)
 {
     const struct attention_params *p = a->params;
-    uint32_t blocks = parts(p->q_rows, plan->rows), head = item / blocks, image = head / p->heads;
-    uint32_t first = item % blocks * plan->rows;
-    size_t column = (size_t)(head % p->heads) * p->head_dim, row = (size_t)image * p->q_rows + first;
+    uint32_t blocks = parts(p->q_rows, plan->rows), of_image = item % (blocks * p->heads);
+    bool kept = (size_t)p->k_rows * (p->k_stride + p->v_stride) <= MOST_KEPT;
+    uint32_t head = kept ? of_image % p->heads : of_image / blocks, image = item / (blocks * p->heads);
+    uint32_t first = (kept ? of_image / p->heads : of_image % blocks) * plan->rows;
+    size_t column = (size_t)head * p->head_dim, row = (size_t)image * p->q_rows + first;
 
     return (struct head) {
         .q = (const float *)a->reads[0] + row * p->q_stride + column,
@@ -200,22 +244,29 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     const struct attention_params *p = a->params;
     struct head h = head_of(a, plan, item);
     uint32_t end = p->causal ? least(p->k_rows, h.first + h.rows) : p->k_rows;
-    float *scores = memory;
+    float *scores = memory, *values = values_at(memory);
 
     for (uint32_t row = 0; row < h.rows; row += LANES) {
         struct group g = group_at(memory, p->head_dim, row / LANES);
         load_group(p, &g, h.q + (size_t)row * p->q_stride, least(h.rows - row, LANES));
     }
-    for (uint32_t key = 0; key < end; key += KEYS)
+    for (uint32_t key = 0; key < end; key += KEYS) {
+        uint32_t keys = least(p->k_rows - key, KEYS);
+        const float *k = h.k + (size_t)key * p->k_stride, *v = h.v + (size_t)key * p->v_stride;
+        if (crowded(p)) copy_values(p, v, keys, values);
         for (uint32_t row = 0; row < h.rows; row += LANES) {
             struct group g = group_at(memory, p->head_dim, row / LANES);
-            uint32_t keys = least(p->k_rows - key, KEYS), vecs = parts(least(h.rows - row, LANES), VEC_WIDTH);
+            uint32_t vecs = parts(least(h.rows - row, LANES), VEC_WIDTH);
             if (p->causal && key > h.first + row + LANES - 1) continue;
-            score(p, &g, h.k + (size_t)key * p->k_stride, keys, vecs, scores);
+            score(p, &g, k, keys, vecs, scores);
             if (p->causal) mask(scores, h.first + row, key, keys);
-            soften_all(p, &g, scores, keys, vecs);
-            add_values(p, &g, h.v + (size_t)key * p->v_stride, keys, vecs, scores);
+            soften(&g, scores, keys, p->head_dim, vecs);
+            if (crowded(p))
+                add_values(p, &g, values, value_stride(p->head_dim), keys, vecs, scores);
+            else
+                add_values(p, &g, v, p->v_stride, keys, vecs, scores);
         }
+    }
     for (uint32_t row = 0; row < h.rows; row += LANES) {
         struct group g = group_at(memory, p->head_dim, row / LANES);
         store_group(p, &g, h.y + (size_t)row * p->y_stride, least(h.rows - row, LANES));
