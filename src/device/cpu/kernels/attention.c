@@ -16,7 +16,7 @@
 enum {
     LANES = TILE_COLUMNS,
     KEYS = 128,
-    MOST_FLOATS = 128 * 1024,      /* queries and sums of an item: their share of the cache */
+    MOST_FLOATS = 160 * 1024,      /* queries and sums of an item: their share of the cache */
     MOST_KEPT = 128 * 1024,        /* keys and values of all heads that stay in the cache from item to item */
     MOST_ROWS = 256,
     ITEMS_PER_THREAD = 4,
@@ -105,8 +105,10 @@ static void load_group(const struct attention_params *p, struct group *g, const 
     for (; lane < LANES; lane++)
         for (uint32_t c = 0; c < p->head_dim; c++)
             g->queries[c * LANES + lane] = lane < queries ? q[(size_t)lane * p->q_stride + c] : 0;
-    for (uint32_t i = 0; i < p->head_dim * LANES; i++) g->queries[i] *= scale;
-    for (uint32_t i = 0; i < p->head_dim * LANES; i++) g->sums[i] = 0;
+    for (uint32_t i = 0; i < p->head_dim * LANES; i += VEC_WIDTH) {
+        vec_store(g->queries + i, vec_load(g->queries + i) * vec_all(scale));
+        vec_store(g->sums + i, (vec) { 0 });
+    }
     for (lane = 0; lane < LANES; lane++) {
         g->largest[lane] = -INFINITY;
         g->weight[lane] = 0;
@@ -204,9 +206,11 @@ static void store_group(const struct attention_params *p, struct group *g, float
 {
     uint32_t lane = 0;
 
-    for (uint32_t i = 0; i < LANES; i++) g->weight[i] = 1.0f / g->weight[i];
-    for (uint32_t c = 0; c < p->head_dim; c++)
-        for (uint32_t i = 0; i < LANES; i++) g->sums[c * LANES + i] *= g->weight[i];
+    for (uint32_t i = 0; i < LANES; i += VEC_WIDTH) {
+        vec inverse = 1.0f / vec_load(g->weight + i);
+        for (uint32_t c = 0; c < p->head_dim; c++)
+            vec_store(g->sums + c * LANES + i, vec_load(g->sums + c * LANES + i) * inverse);
+    }
     for (; lane + 4 <= queries; lane += 4)
         for (uint32_t c = 0; c < p->head_dim; c += 4)
             transpose4(g->sums + c * LANES + lane, LANES, y + (size_t)lane * p->y_stride + c, p->y_stride);
