@@ -8,6 +8,7 @@
  *     time N H W TOKENS REPEATS         prints the best of REPEATS evaluations on zeros, in seconds
  *     decode H W Z RGB                  z [H, W, 4] -> rgb [8 H, 8 W, 3]
  *     timedecode H W REPEATS            prints the best, in seconds
+ *     profile N H W TOKENS              prints where one evaluation's time goes, by kernel
  *     encode H W RGB MOMENTS            rgb [H, W, 3] -> moments [H / 8, W / 8, 8]
  * After each command a line "ok" or "ok SECONDS" on standard output; the first failure ends it with its sentence. */
 #include <stdio.h>
@@ -125,6 +126,49 @@ static bool run_decode(struct model *m, const char *line, double *best, struct t
     return ok;
 }
 
+/* Time, share and rate of every kernel of the pass. */
+static void print_profile(const struct pass *pass)
+{
+    struct { const char *kernel; double ms, flops; uint64_t bytes; int count; } sums[32] = { { 0 } };
+    struct dispatch_time time;
+    double total = 0;
+    int kernels = 0;
+
+    for (uint32_t i = 0; pass_time(pass, i, &time); i++) {
+        int k = 0;
+        while (k < kernels && strcmp(sums[k].kernel, time.kernel)) k++;
+        if (k == kernels && kernels++ == 32) return;
+        sums[k].kernel = time.kernel;
+        sums[k].ms += time.ms;
+        sums[k].flops += time.flops;
+        sums[k].bytes += time.bytes;
+        sums[k].count++;
+        total += time.ms;
+    }
+    for (int k = 0; k < kernels; k++)
+        printf("  %-20s %4d x %9.1f ms %5.1f %% %8.1f GFLOP/s %6.1f GB/s\n", sums[k].kernel, sums[k].count, sums[k].ms,
+               100 * sums[k].ms / total, sums[k].flops / (sums[k].ms * 1e6), (double)sums[k].bytes / (sums[k].ms * 1e6));
+}
+
+static bool run_profile(struct model *m, const char *line, struct tinct_err *err)
+{
+    unsigned n, h, w, tokens;
+    if (sscanf(line, "profile %u %u %u %u", &n, &h, &w, &tokens) != 4) exit(2);
+    float *x = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x), *eps = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x);
+    float *context = calloc((size_t)n * tokens * m->unet.context, sizeof *context);
+    device_keep_times(m->device, true);
+    struct unet_run *run = unet_run_create(m, n, h, w, tokens, err);
+    bool ok = run && unet_run_context(run, context, err) && unet_run_step(run, eps, x, 500.0, err) &&
+              unet_run_step(run, eps, x, 500.0, err);
+    if (ok) print_profile(unet_run_pass(run));
+    unet_run_free(run);
+    device_keep_times(m->device, false);
+    free(x);
+    free(eps);
+    free(context);
+    return ok;
+}
+
 static bool run_encode(struct model *m, const char *line, struct tinct_err *err)
 {
     char rgb_path[512], moments_path[512];
@@ -147,6 +191,7 @@ static bool run(struct model *m, const char *line, struct tinct_err *err)
     if (!strncmp(line, "text ", 5)) ok = run_text(m, line, err);
     else if (!strncmp(line, "unet ", 5)) ok = run_unet(m, line, err);
     else if (!strncmp(line, "time ", 5)) ok = time_unet(m, line, &best, err);
+    else if (!strncmp(line, "profile ", 8)) ok = run_profile(m, line, err);
     else if (!strncmp(line, "encode ", 7)) ok = run_encode(m, line, err);
     else ok = run_decode(m, line, &best, err);
     if (ok) printf(best > 0 && best < 1e30 ? "ok %.4f\n" : "ok\n", best);
