@@ -15,8 +15,10 @@ static const uint64_t staging_bytes = 64ull << 20;     /* packed on the host at 
 
 struct wish {
     struct pack_job job;
+    char *names[PACK_PARTS];                           /* canonical, of the parts */
     uint64_t bytes;
     struct tensor *out;                                /* filled in: buffer and offset */
+    struct tensor place;                               /* *out, once loaded: its owner may move */
     uint32_t arena;
 };
 
@@ -46,6 +48,8 @@ void weights_free(struct weights *ws)
 {
     if (!ws) return;
     for (uint32_t i = 0; i < ws->arena_count; i++) buffer_free(ws->arenas[i]);
+    for (uint32_t i = 0; i < ws->count; i++)
+        for (uint32_t p = 0; p < PACK_PARTS; p++) free(ws->wishes[i].names[p]);
     free(ws->wishes);
     free(ws);
 }
@@ -96,58 +100,79 @@ bool weights_have(const struct weights *ws, uint32_t shape[4], const char *name,
     return true;
 }
 
-/* Record a wish for job's tensor in device form `view` (shape only). */
-static void wish_for(struct weights *ws, const struct pack_job *job, struct tensor view, struct tensor *out)
+/* Record a draft's wish for its tensor in device form `view` (shape only). The list takes the draft's names. */
+static void wish_for(struct weights *ws, struct wish *draft, struct tensor view, struct tensor *out)
 {
     size_t bytes;
 
-    if (failed(ws) || !pack_job_bytes(&bytes, job, &ws->err)) return;
+    if (failed(ws) || !pack_job_bytes(&bytes, &draft->job, &ws->err)) goto drop;
     if (ws->count == ws->room) {
         uint32_t room = ws->room ? ws->room * 2 : 1024;
         struct wish *more = realloc(ws->wishes, room * sizeof *more);
         if (!more) {
             tinct_fail(&ws->err, TINCT_ERR_MEMORY, "no memory for a list of %u weights", room);
-            return;
+            goto drop;
         }
         ws->wishes = more;
         ws->room = room;
     }
     *out = view;
-    ws->wishes[ws->count++] = (struct wish) { .job = *job, .bytes = bytes, .out = out };
+    draft->bytes = bytes;
+    draft->out = out;
+    ws->wishes[ws->count++] = *draft;
+    return;
+drop:
+    for (uint32_t p = 0; p < PACK_PARTS; p++) free(draft->names[p]);
 }
 
-static void wish_for_vector(struct weights *ws, struct pack_job *job, uint32_t count, struct tensor *out)
+static void wish_for_vector(struct weights *ws, struct wish *draft, uint32_t count, struct tensor *out)
 {
-    job->form = PACK_VECTOR_F32;
-    wish_for(ws, job, tensor_view(NULL, 0, DTYPE_F32, 1, &count), out);
+    draft->job.form = PACK_VECTOR_F32;
+    wish_for(ws, draft, tensor_view(NULL, 0, DTYPE_F32, 1, &count), out);
 }
 
-static void wish_for_weight(struct weights *ws, struct pack_job *job, struct weight *w)
+static void wish_for_weight(struct weights *ws, struct wish *draft, struct weight *w)
 {
-    struct pack_shape s;
+    struct pack_shape s = { 0 };
 
-    if (failed(ws) || !pack_shape(&s, &job->recipe, &ws->err)) return;
-    job->form = PACK_WEIGHT;
+    if (!failed(ws)) pack_shape(&s, &draft->job.recipe, &ws->err);
+    draft->job.form = PACK_WEIGHT;
     w->outputs = s.n;
     w->inputs = s.channels;
-    w->geglu = job->recipe.geglu;
-    wish_for(ws, job, tensor_view(NULL, 0, DTYPE_F16, 3, (uint32_t[]) { s.n_padded / 64, s.k_padded, 64 }), &w->packed);
+    w->geglu = draft->job.recipe.geglu;
+    wish_for(ws, draft, tensor_view(NULL, 0, DTYPE_F16, 3, (uint32_t[]) { s.n_padded / 64, s.k_padded, 64 }),
+             &w->packed);
 }
 
-/* Find "<base>.<part>.<what>" for each part of a comma-separated list ("" is "<base>.<what>"). */
-static bool find_parts(struct weights *ws, struct pack_recipe *recipe, const char *base, const char *list,
-                       const char *what, uint32_t dims, const uint32_t *shape)
+static bool keep_name(struct weights *ws, char **kept, const char *name)
 {
+    size_t size = strlen(name) + 1;
+
+    *kept = malloc(size);
+    if (!*kept) return tinct_fail(&ws->err, TINCT_ERR_MEMORY, "no memory for the names of weights");
+    memcpy(*kept, name, size);
+    return true;
+}
+
+/* Find "<base>.<part>.<what>" for each part of a comma-separated list ("" is "<base>.<what>"): a draft's recipe and
+ * names. On failure, remembered, the draft holds nothing. */
+static bool find_parts(struct weights *ws, struct wish *draft, const char *base, const char *list, const char *what,
+                       uint32_t dims, const uint32_t *shape)
+{
+    struct pack_recipe *recipe = &draft->job.recipe;
     char full[NAME_BYTES * 2];
 
     recipe->part_count = 0;
+    memset(draft->names, 0, sizeof draft->names);
     for (const char *part = list;; part += strcspn(part, ",") + 1) {
         int length = (int)strcspn(part, ",");
+        uint32_t i = recipe->part_count++;
         snprintf(full, sizeof full, "%s%s%.*s.%s", base, length ? "." : "", length, part, what);
-        if (failed(ws) || !checkpoint_tensor(ws->checkpoint, full, dims, shape, &recipe->parts[recipe->part_count],
-                                             &ws->err))
+        if (failed(ws) || !checkpoint_tensor(ws->checkpoint, full, dims, shape, &recipe->parts[i], &ws->err) ||
+            !keep_name(ws, &draft->names[i], full)) {
+            for (uint32_t p = 0; p < i; p++) free(draft->names[p]);
             return false;
-        recipe->part_count++;
+        }
         if (!part[length] || recipe->part_count == PACK_PARTS) return true;
     }
 }
@@ -155,17 +180,17 @@ static bool find_parts(struct weights *ws, struct pack_recipe *recipe, const cha
 static void want_parts(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t inputs, uint32_t kernel,
                        unsigned flags, const char *list, const char *base)
 {
-    struct pack_job job = { .recipe.geglu = flags & WANT_GEGLU };
+    struct wish draft = { .job.recipe.geglu = flags & WANT_GEGLU };
 
     *w = (struct weight) { .kernel_h = kernel, .kernel_w = kernel };
-    if (inputs % 4 && kernel > 1) job.recipe.channels = (inputs + 3) / 4 * 4;
-    if (!find_parts(ws, &job.recipe, base, list, "weight", kernel > 1 ? 4 : 2,
+    if (inputs % 4 && kernel > 1) draft.job.recipe.channels = (inputs + 3) / 4 * 4;
+    if (!find_parts(ws, &draft, base, list, "weight", kernel > 1 ? 4 : 2,
                     (uint32_t[]) { outputs, inputs, kernel, kernel }))
         return;
-    wish_for_weight(ws, &job, w);
+    wish_for_weight(ws, &draft, w);
     if (flags & WANT_NO_BIAS) return;
-    if (find_parts(ws, &job.recipe, base, list, "bias", 1, (uint32_t[]) { outputs }))
-        wish_for_vector(ws, &job, w->outputs, &w->bias);
+    if (find_parts(ws, &draft, base, list, "bias", 1, (uint32_t[]) { outputs }))
+        wish_for_vector(ws, &draft, w->outputs, &w->bias);
 }
 
 #define NAME_FROM_ARGS(full)                    \
@@ -198,14 +223,14 @@ void want_conv(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t 
 
 void want_norm(struct weights *ws, struct norm *norm, uint32_t channels, const char *name, ...)
 {
-    struct pack_job job = { 0 };
+    struct wish draft = { 0 };
 
     NAME_FROM_ARGS(full);
     *norm = (struct norm) { 0 };
-    if (find_parts(ws, &job.recipe, full, "", "weight", 1, &channels))
-        wish_for_vector(ws, &job, channels, &norm->gamma);
-    if (find_parts(ws, &job.recipe, full, "", "bias", 1, &channels))
-        wish_for_vector(ws, &job, channels, &norm->beta);
+    if (find_parts(ws, &draft, full, "", "weight", 1, &channels))
+        wish_for_vector(ws, &draft, channels, &norm->gamma);
+    if (find_parts(ws, &draft, full, "", "bias", 1, &channels))
+        wish_for_vector(ws, &draft, channels, &norm->beta);
 }
 
 /* Give every wish its arena and offset; sizes of the arenas follow. */
@@ -236,7 +261,10 @@ static bool allocate(struct weights *ws, struct tinct_err *err)
                           (double)(ws->bytes - have) / mib);
     for (uint32_t i = 0; i < ws->arena_count; i++)
         if (!(ws->arenas[i] = buffer_create(ws->device, ws->sizes[i], err))) return false;
-    for (uint32_t i = 0; i < ws->count; i++) ws->wishes[i].out->buffer = ws->arenas[ws->wishes[i].arena];
+    for (uint32_t i = 0; i < ws->count; i++) {
+        ws->wishes[i].out->buffer = ws->arenas[ws->wishes[i].arena];
+        ws->wishes[i].place = *ws->wishes[i].out;
+    }
     return true;
 }
 
@@ -305,4 +333,20 @@ bool weights_load(struct weights *ws, int threads, struct tinct_err *err)
     bool ok = shared ? pack_in_place(ws, jobs, threads, err) : pack_through_staging(ws, jobs, threads, err);
     free(jobs);
     return ok;
+}
+
+uint32_t weights_count(const struct weights *ws)
+{
+    return ws->count;
+}
+
+struct weights_entry weights_entry(const struct weights *ws, uint32_t index)
+{
+    const struct wish *wish = &ws->wishes[index];
+    return (struct weights_entry) { &wish->job, wish->place, (const char *const *)wish->names };
+}
+
+struct device *weights_device(const struct weights *ws)
+{
+    return ws->device;
 }

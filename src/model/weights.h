@@ -11,6 +11,7 @@
 #define TINCT_MODEL_WEIGHTS_H
 
 #include "tensor/checkpoint.h"
+#include "tensor/pack.h"
 #include "tensor/tensor.h"
 
 struct weights;
@@ -50,5 +51,15 @@ void weights_refuse(struct weights *ws, const struct tinct_err *err);
  * MiB are missing); NaN, Inf or values beyond fp16 in the file. */
 bool weights_load(struct weights *ws, int threads, struct tinct_err *err);
 uint64_t weights_bytes(const struct weights *ws);                 /* on the device */
+
+/* What was loaded, for model/merge.h: how each weight or vector comes out of the files, and where it lies. */
+struct weights_entry {
+    const struct pack_job *job;          /* form and recipe */
+    struct tensor place;                 /* [panels, k, 64] f16, or [n] f32 */
+    const char *const *names;            /* of its parts: canonical, with ".weight" or ".bias" */
+};
+uint32_t weights_count(const struct weights *ws);
+struct weights_entry weights_entry(const struct weights *ws, uint32_t index);
+struct device *weights_device(const struct weights *ws);
 
 #endif

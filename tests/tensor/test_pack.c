@@ -85,6 +85,29 @@ static void check_weight(const struct pack_recipe *recipe, const uint16_t *packe
         }
 }
 
+/* As fp32, from the file and from memory, panel by panel: the values of the packed halves, which are exact. */
+static void check_f32_forms(const struct pack_recipe *recipe, const struct pack_shape *s, const uint16_t *packed,
+                            const float *straight, int threads)
+{
+    size_t panel_values = (size_t)s->k_padded * 64, bytes;
+    float *out = aligned_alloc(64, (panel_values + 16) * sizeof *out);
+    struct tinct_err err;
+
+    for (uint32_t panel = 0; panel < s->n_padded / 64; panel++)
+        for (int from_memory = 0; from_memory < 2; from_memory++) {
+            struct pack_job job = { .form = PACK_WEIGHT_F32, .recipe = *recipe, .out = out, .first_panel = panel,
+                                    .panels = 1, .values = from_memory ? straight : NULL };
+            memset(out, 0xff, (panel_values + 16) * sizeof *out);
+            assert_true(pack_job_bytes(&bytes, &job, &err));
+            assert_int_equal(bytes, panel_values * sizeof *out);
+            if (!pack_run(&job, 1, threads, &err)) fail_msg("%s", err.text);
+            for (size_t i = 0; i < panel_values; i++)
+                assert_true(out[i] == convert_f16_to_f32(packed[panel * panel_values + i]));
+            assert_true(isnan(out[panel_values]));
+        }
+    free(out);
+}
+
 static void run_and_check(struct open_file *f, struct pack_recipe *recipe, int threads)
 {
     struct pack_shape s;
@@ -112,6 +135,7 @@ static void run_and_check(struct open_file *f, struct pack_recipe *recipe, int t
     assert_int_equal(packed[s.bytes / 2], 0xffff);
     pack_inverse(back, packed, recipe);
     assert_memory_equal(back, straight, count * sizeof *back);
+    check_f32_forms(recipe, &s, packed, straight, threads);
     free(straight);
     free(back);
     free(packed);
