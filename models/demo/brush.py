@@ -58,8 +58,9 @@ def arcane_grade(c):
         if v <= v1:
             toned = mix(c0, c1, (v - v0) / (v1 - v0))
             break
+    warm = min(max(1.2 * (c[0] - (c[1] + c[2]) / 2), 0.0), 0.9)
     vivid = max(c) - min(c)
-    return mix(c, toned, 0.70 - 0.28 * vivid)
+    return mix(c, mix(toned, (0.88, 0.14, 0.42), warm), 0.70 - 0.28 * vivid)      # warm colours go to crimson: over teal they would be mud
 
 
 class Brush:
@@ -182,9 +183,9 @@ class Brush:
         if self.style == "sketch":
             return self._pencil(mix(top, low, 0.5), edge)
         if self.style == "arcane":
-            top, low = arcane_grade(top), arcane_grade(low)
+            top, low = (mix(c, arcane_grade(c), 0.5 if raw else 1.0) for c in (top, low))
         if self.style == "arcane" and edge:
-            self._outline(INK, 0.028)
+            self._outline(INK, 0.034)
         x0, y0, x1, y1 = self.ctx.path_extents()
         g = cairo.LinearGradient(x0 + 0.2 * (x1 - x0), y0, x0, y1)
         g.add_color_stop_rgb(0, *top)
@@ -198,12 +199,12 @@ class Brush:
     def stroke(self, colour, raw=False):
         """Paints the last limb in one colour."""
         tone = colour if raw else self.lit(colour)
-        line = {"arcane": (INK, 0.014), "sketch": (GRAPHITE, 0.012)}.get(self.style)
+        line = {"arcane": (INK, 0.017), "sketch": (GRAPHITE, 0.015)}.get(self.style)
         if line:
             self.ctx.set_source_rgb(*line[0])
-            self.ctx.set_line_width(self.width + 2 * self._user(line[1]) * 0.8)
+            self.ctx.set_line_width(self.width + 2 * self._user(line[1]))
             self.ctx.stroke_preserve()
-            tone = arcane_grade(tone) if self.style == "arcane" else self._tone(tone)
+            tone = mix(tone, arcane_grade(tone), 0.35 if raw else 1.0) if self.style == "arcane" else self._tone(tone)
         self.ctx.set_source_rgb(*tone)
         self.ctx.set_line_width(self.width)
         self.ctx.stroke()
@@ -287,17 +288,17 @@ class Brush:
 
     def _pencil(self, colour, edge):
         if edge:
-            self._outline(GRAPHITE, 0.024)
+            self._outline(GRAPHITE, 0.030)
         self.ctx.set_source_rgb(*self._tone(colour))
         self.ctx.fill_preserve()
         x0, y0, x1, y1 = self.ctx.path_extents()
-        v, gap = luminance(colour), self._user(0.040)
+        v, gap = luminance(colour), self._user(0.056)
         if v < 0.62 and min(x1 - x0, y1 - y0) > 1.5 * gap:
             path = self.ctx.copy_path()
             self.ctx.save()
             self.ctx.clip()
             self.ctx.set_source_rgba(*GRAPHITE, 0.30 + 0.35 * (0.62 - v))
-            self.ctx.set_line_width(self._user(0.014))
+            self.ctx.set_line_width(self._user(0.021))
             reach = y1 - y0
             x = x0 - reach + gap * self.rng.random()
             while x < x1:

@@ -119,10 +119,10 @@ def sea(b, rng, time, boat):
     b.box(-0.05, HORIZON - 0.06, 1.1, 0.6).fill(lighter(water, 0.25), darker(water, 0.25))
     foam = lighter(water, 0.55)
     for i in range(4):
-        y, x = HORIZON + 0.005 + 0.075 * i + rng.uniform(-0.01, 0.01), rng.uniform(-0.1, 0.1)
+        y, x = HORIZON + 0.005 + 0.080 * i + rng.uniform(-0.01, 0.01), rng.uniform(-0.1, 0.1)
         while x < 1.0:
             w = rng.uniform(0.10, 0.17)
-            b.limb([(x, y), (x + w / 2, y - 0.022), (x + w, y)], 0.013 + 0.003 * i).stroke(foam)
+            b.limb([(x, y), (x + w / 2, y - 0.030), (x + w, y)], 0.020 + 0.004 * i).stroke(foam)
             x += w + rng.uniform(0.06, 0.20)
     if not boat:
         hill(b, GROUND - 0.055, 0.014, rng.uniform(0, 6), 0.9, (0.98, 0.95, 0.86), (0.97, 0.92, 0.80))

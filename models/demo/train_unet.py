@@ -21,7 +21,7 @@ from scenes import sample
 from text import TextEncoder, Tokenizer, known_ids
 
 PEAK = {128: 8e-4, 256: 4e-4}
-DEFAULT_STEPS = {("cpu", 128): 24000, ("cpu", 256): 16000, ("cuda", 128): 6000, ("cuda", 256): 6000}
+DEFAULT_STEPS = {("cpu", 128): 16000, ("cpu", 256): 7000, ("cuda", 128): 6000, ("cuda", 256): 6000}
 BATCH = {("cpu", 128): 16, ("cpu", 256): 4, ("cuda", 128): 256, ("cuda", 256): 96}
 EMPTY, TEXT_RATE, SAVE_SECONDS = 0.10, 0.5, 180
 
