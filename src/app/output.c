@@ -46,10 +46,15 @@ enum exit_code output_check(const char *pattern, int pictures)
                             c[1] ? c[1] : ' ');
         varies |= c[1] != '%';
     }
-    if (pictures > 1 && !varies && !is_folder(pattern))
+    if (pictures > 1 && !varies && !output_is_numbered(pattern))
         return app_fail(EXIT_USAGE, "put %s (seed) or %i (index) into it, or name a folder",
                         "-o %s: one name for %d pictures", pattern, pictures);
     return check_ending(pattern);
+}
+
+bool output_is_numbered(const char *pattern)
+{
+    return !pattern || is_folder(pattern);
 }
 
 /* One more than the highest number that a name in the folder begins with. */
@@ -80,8 +85,7 @@ bool output_path(char *path, size_t size, const char *pattern, int index, int64_
 {
     char number[24];
 
-    if (!pattern) return numbered_path(path, size, default_folder, seed);
-    if (is_folder(pattern)) return numbered_path(path, size, pattern, seed);
+    if (output_is_numbered(pattern)) return numbered_path(path, size, pattern ? pattern : default_folder, seed);
     for (; *pattern; pattern++) {
         number[0] = *pattern;
         number[1] = '\0';

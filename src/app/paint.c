@@ -103,7 +103,8 @@ static int64_t random_seed(void)
     return seed;
 }
 
-/* Every path is tried now: minutes of painting must not end at a folder that cannot be written. */
+/* Tried now: minutes of painting must not end at a folder that cannot be written, or a file that is there
+ * already. One path is tried for the folder, the others only where something has their name. */
 static enum exit_code check_paths(const struct paint *p)
 {
     char path[OUTPUT_PATH_BYTES];
@@ -111,8 +112,10 @@ static enum exit_code check_paths(const struct paint *p)
     enum exit_code code = output_check(p->output, p->count);
 
     for (int i = 0; i < p->count && code == EXIT_DONE; i++) {
+        if (i && output_is_numbered(p->output)) break;
         if (!output_path(path, sizeof path, p->output, i, p->picture.seed + i))
             return app_fail(EXIT_USAGE, "", "-o: the path is longer than %d bytes", OUTPUT_PATH_BYTES - 1);
+        if (i && access(path, F_OK) != 0) continue;
         if (!tinct_image_check(path, p->force, &err)) return app_fail_as(&err);
     }
     return code;

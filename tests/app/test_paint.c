@@ -99,6 +99,10 @@ static void a_batch_counts_seeds(void **state)
     check_failed("%d", &run, 2, "unknown %d");
     run = program_run("\"a cat\" -s 42 -o single.png" QUICK);
     check_failed("exists", &run, 5, "single.png: exists already");
+    double began = seconds_now();
+    run = program_run("\"a cat\" -b 10000 -s 38 -o p-%s-1.png" QUICK);
+    check_failed("the fifth exists", &run, 5, "p-42-1.png: exists already");
+    assert_true(seconds_now() - began < 2);
     run = program_run("\"a cat\" -s 42 -o single.png --force" QUICK);
     assert_int_equal(run.code, 0);
     assert_int_equal(mkdir("folder", 0700), 0);
