@@ -100,6 +100,20 @@ void str_add_double(struct str *s, double value)
     str_add(s, isnan(value) ? "nan" : digits);
 }
 
+void str_add_printable(struct str *s, const char *text, size_t most)
+{
+    size_t length = strlen(text), kept = str_utf8_prefix(text, length < most ? length : most);
+
+    for (size_t i = 0; i < kept; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool c1 = c == 0xc2 && i + 1 < kept && (unsigned char)text[i + 1] < 0xa0;
+        bool control = c < 0x20 || c == 0x7f || c1;
+        if (c1) i++;
+        str_add_bytes(s, control ? "?" : text + i, 1);
+    }
+    if (kept < length) str_addf(s, "... (%zu bytes)", length);
+}
+
 char *str_take(struct str *s, struct tinct_err *err)
 {
     make_room(s, 0);

@@ -26,6 +26,10 @@ void str_addf(struct str *s, const char *fmt, ...) TINCT_PRINTF(2, 3);
 void str_add_float(struct str *s, float value);
 void str_add_double(struct str *s, double value);
 
+/* Text of a stranger on one line: at most most bytes of it, '?' for each control
+ * character (C1 ones included), and "... (N bytes)" behind one that was cut or is no UTF-8. */
+void str_add_printable(struct str *s, const char *text, size_t most);
+
 /* The whole text, "" when nothing was added; the caller frees it and s is empty
  * again. NULL with TINCT_ERR_MEMORY when memory ran out on the way. */
 char *str_take(struct str *s, struct tinct_err *err);

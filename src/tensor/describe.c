@@ -19,21 +19,6 @@ struct sheet {
     struct str text;
 };
 
-/* Text of a stranger on one line: no control character, C1 ones included, reaches a terminal. */
-static void add_printable(struct str *out, const char *text, size_t most)
-{
-    size_t length = strlen(text), kept = str_utf8_prefix(text, length < most ? length : most);
-
-    for (size_t i = 0; i < kept; i++) {
-        unsigned char c = (unsigned char)text[i];
-        bool c1 = c == 0xc2 && i + 1 < kept && (unsigned char)text[i + 1] < 0xa0;
-        bool control = c < 0x20 || c == 0x7f || c1;
-        if (c1) i++;
-        str_add_bytes(out, control ? "?" : text + i, 1);
-    }
-    if (kept < length) str_addf(out, "... (%zu bytes)", length);
-}
-
 static void put_label(struct sheet *s, const char *label)
 {
     str_addf(&s->text, "  %-10s ", label);
@@ -45,7 +30,7 @@ static void put_text(struct sheet *s, const char *key, const char *label, const 
         if (key) json_put_string(&s->writer, key, value);
     } else if (label) {
         put_label(s, label);
-        add_printable(&s->text, value, SHOWN_BYTES * 4);
+        str_add_printable(&s->text, value, SHOWN_BYTES * 4);
         str_add(&s->text, "\n");
     }
 }
@@ -180,9 +165,9 @@ static void put_metadata_text(struct sheet *s, const struct safetensors *st)
     for (uint32_t i = 0; i < count && i < SHOWN_METADATA; i++) {
         struct safetensors_metadata m = safetensors_metadata_at(st, i);
         put_label(s, i ? "" : "metadata");
-        add_printable(&s->text, m.key, SHOWN_BYTES);
+        str_add_printable(&s->text, m.key, SHOWN_BYTES);
         str_add(&s->text, ": ");
-        add_printable(&s->text, m.value, SHOWN_BYTES);
+        str_add_printable(&s->text, m.value, SHOWN_BYTES);
         str_add(&s->text, "\n");
     }
     if (count <= SHOWN_METADATA) return;
@@ -200,7 +185,7 @@ char *checkpoint_describe(const char *path, bool json, struct tinct_err *err)
         json_begin(&s.writer, NULL, JSON_OBJECT);
         json_put_string(&s.writer, "file", path);
     } else {
-        add_printable(&s.text, path, 4096);
+        str_add_printable(&s.text, path, 4096);
         str_add(&s.text, "\n");
     }
     put_kind(&s, ck);

@@ -1,0 +1,41 @@
+/* A LoRA's card: what it is, what calls it, how strong it is meant to be; and the
+ * texts of `tinct loras` and `tinct loras NAME`. */
+#ifndef TINCT_LORA_CARD_H
+#define TINCT_LORA_CARD_H
+
+#include "lora/file.h"
+#include "lora/folder.h"
+#include "lora/triggers.h"
+
+struct lora_card {
+    char *name, *path;
+    char *alias;                  /* ss_output_name; "" */
+    struct lora_about about;      /* base, type, rank, alpha */
+    char base[64];                /* "SD1.x"; with a family as its site says, "SDXL (Pony)"; else what the metadata says */
+    char autov2[11], autov3[13];  /* 10 and 12 hex digits; autov2 "" unless asked for */
+    struct lora_triggers triggers;
+    double weight;                /* suggested; 1 where nobody says */
+    bool weight_told;
+    char *negative, *description, *notes, *hint; /* NULL: none */
+    char *preview;                /* a path, "embedded", or NULL */
+    char *warnings;               /* lines about sidecars that cannot be read; "" */
+};
+
+/* Read a LoRA's card. hashes: compute both hashes of the file (seconds for a large
+ * one, remembered in cache_dir); else autov3 is the one stored in the file, or "".
+ * NULL refused as lora_open and hash_file refuse. */
+struct lora_card *lora_card_read(const char *name, const char *path, bool hashes, const char *cache_dir,
+                                 struct tinct_err *err);
+void lora_card_free(struct lora_card *card); /* NULL is fine */
+
+/* The card for a person, or as JSON: name, path, alias, base, base_by, type, modules,
+ * rank_min, rank_max, alpha_min, alpha_max, autov2, autov3, weight, weight_told,
+ * triggers [..], triggers_by, negative, description, notes, hint, preview, warnings.
+ * Text from files is shown without control characters. The caller frees it. */
+char *lora_card_text(const struct lora_card *card, bool json, struct tinct_err *err);
+
+/* All of a folder: a line each, or a JSON array of cards; a file that cannot be read
+ * is there with its "error". The caller frees it. */
+char *lora_list_text(struct lora_folder *folder, bool json, struct tinct_err *err);
+
+#endif

@@ -1,0 +1,355 @@
+#include "lora/folder.h"
+
+#include "base/hash.h"
+#include "base/nearest.h"
+#include "base/str.h"
+#include "tensor/safetensors.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MOST_FILES = 16384, DEEPEST = 16, FEWEST_DIGITS = 8, SHOWN = 5 };
+
+static const char extension[] = ".safetensors";
+
+struct listed {
+    struct lora_entry shown;
+    uint64_t device, inode;
+};
+
+struct lora_folder {
+    char *cache_dir;
+    struct listed *files;
+    size_t count, room;
+    bool aliases_read;
+};
+
+/* ---- small tools -------------------------------------------------------- */
+
+static char *copy(const char *text)
+{
+    char *to = malloc(strlen(text) + 1);
+    return to ? strcpy(to, text) : NULL;
+}
+
+static bool no_memory(struct tinct_err *err)
+{
+    return tinct_fail(err, TINCT_ERR_MEMORY, "no memory to list LoRAs");
+}
+
+static bool ends(const char *text, const char *end)
+{
+    size_t length = strlen(text), wanted = strlen(end);
+    return length > wanted && !strcmp(text + length - wanted, end);
+}
+
+static char *join(const char *folder, const char *name)
+{
+    size_t a = strlen(folder), b = strlen(name);
+    char *path = malloc(a + b + 2);
+
+    if (!path) return NULL;
+    memcpy(path, folder, a);
+    path[a] = '/';
+    memcpy(path + a + 1, name, b + 1);
+    return path;
+}
+
+/* ---- list --------------------------------------------------------------- */
+
+struct walk {
+    struct lora_folder *folder;
+    size_t root_length; /* of the path it began with, to cut names */
+    struct tinct_err *err;
+};
+
+static bool is_plain_name(const char *name)
+{
+    if (name[0] == '.' || str_utf8_prefix(name, strlen(name)) != strlen(name)) return false;
+    for (const unsigned char *c = (const unsigned char *)name; *c; c++)
+        if (*c < 0x20 || *c == 0x7f || *c == '\\') return false;
+    return true;
+}
+
+static bool is_known(const struct lora_folder *folder, const struct stat *st)
+{
+    for (size_t i = 0; i < folder->count; i++)
+        if (folder->files[i].inode == (uint64_t)st->st_ino && folder->files[i].device == (uint64_t)st->st_dev) return true;
+    return false;
+}
+
+static bool add_file(struct walk *walk, const char *path, const struct stat *st)
+{
+    struct lora_folder *f = walk->folder;
+
+    if (is_known(f, st)) return true;
+    if (f->count == MOST_FILES)
+        return tinct_fail(walk->err, TINCT_ERR_ARG, "%.*s: holds more than %d LoRA files", (int)walk->root_length, path, MOST_FILES);
+    if (f->count == f->room) {
+        size_t room = f->room ? f->room * 2 : 64;
+        struct listed *files = realloc(f->files, room * sizeof *files);
+        if (!files) return no_memory(walk->err);
+        f->files = files;
+        f->room = room;
+    }
+    char *own = copy(path), *name = copy(path + walk->root_length + 1);
+    if (!own || !name) {
+        free(own);
+        free(name);
+        return no_memory(walk->err);
+    }
+    name[strlen(name) - (sizeof extension - 1)] = '\0';
+    const char *slash = strrchr(name, '/');
+    f->files[f->count++] = (struct listed) { { .path = own, .name = name, .stem = slash ? slash + 1 : name },
+                                             (uint64_t)st->st_dev, (uint64_t)st->st_ino };
+    f->aliases_read = false;
+    return true;
+}
+
+static bool walk_folder(struct walk *walk, const char *path, int depth);
+
+static bool walk_entry(struct walk *walk, const char *path, int depth)
+{
+    struct stat st;
+
+    if (lstat(path, &st)) return true; /* gone meanwhile */
+    if (S_ISDIR(st.st_mode)) return depth == DEEPEST || walk_folder(walk, path, depth + 1);
+    if (!ends(path, extension) || !S_ISREG(st.st_mode)) return true; /* a link leads out, or to a file that is listed */
+    return add_file(walk, path, &st);
+}
+
+static bool walk_folder(struct walk *walk, const char *path, int depth)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    bool ok = true;
+
+    if (!dir && depth) return true; /* a subfolder without permission */
+    if (!dir) return tinct_fail(walk->err, TINCT_ERR_IO, "%s: the folder cannot be read: %s", path, strerror(errno));
+    while (ok && (entry = readdir(dir))) {
+        if (!is_plain_name(entry->d_name)) continue;
+        char *inner = join(path, entry->d_name);
+        ok = inner ? walk_entry(walk, inner, depth) : no_memory(walk->err);
+        free(inner);
+    }
+    closedir(dir);
+    return ok;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct listed *x = a, *y = b;
+    int order = strcmp(x->shown.name, y->shown.name);
+    return order ? order : strcmp(x->shown.path, y->shown.path);
+}
+
+struct lora_folder *lora_folder_create(const char *cache_dir, struct tinct_err *err)
+{
+    struct lora_folder *folder = calloc(1, sizeof *folder);
+
+    if (folder && cache_dir) folder->cache_dir = copy(cache_dir);
+    if (folder && (!cache_dir || folder->cache_dir)) return folder;
+    free(folder);
+    no_memory(err);
+    return NULL;
+}
+
+void lora_folder_free(struct lora_folder *folder)
+{
+    if (!folder) return;
+    for (size_t i = 0; i < folder->count; i++) {
+        free((char *)folder->files[i].shown.path);
+        free((char *)folder->files[i].shown.name);
+        free((char *)folder->files[i].shown.alias);
+    }
+    free(folder->files);
+    free(folder->cache_dir);
+    free(folder);
+}
+
+bool lora_folder_add(struct lora_folder *folder, const char *path, struct tinct_err *err)
+{
+    struct walk walk = { .folder = folder, .err = err };
+    char *root = copy(path);
+    struct stat st;
+
+    if (!root) return no_memory(err);
+    bool ok = true, there = stat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
+    walk.root_length = strlen(root);
+    while (walk.root_length > 1 && root[walk.root_length - 1] == '/') root[--walk.root_length] = '\0';
+    if (there) ok = walk_folder(&walk, root, 0);
+    if (folder->count) qsort(folder->files, folder->count, sizeof *folder->files, by_name);
+    free(root);
+    return ok;
+}
+
+bool lora_folder_add_models(struct lora_folder *folder, const char *models, struct tinct_err *err)
+{
+    static const char *const places[] = { "Lora", "LyCORIS", "loras" };
+
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char *path = join(models, places[i]);
+        bool ok = path ? lora_folder_add(folder, path, err) : no_memory(err);
+        free(path);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+size_t lora_folder_count(const struct lora_folder *folder)
+{
+    return folder->count;
+}
+
+const struct lora_entry *lora_folder_at(const struct lora_folder *folder, size_t index)
+{
+    return &folder->files[index].shown;
+}
+
+/* ---- aliases and hashes ------------------------------------------------- */
+
+static void keep_stored_hash(struct lora_entry *entry, const char *stored)
+{
+    if (!stored || strspn(stored, "0123456789abcdef") < LORA_HASH_DIGITS) return;
+    memcpy(entry->hash, stored, LORA_HASH_DIGITS);
+    entry->hash[LORA_HASH_DIGITS] = '\0';
+}
+
+/* Headers of all files. One that cannot be read has no alias; opening it will say why. */
+static bool read_aliases(struct lora_folder *folder, struct tinct_err *err)
+{
+    for (size_t i = 0; i < folder->count && !folder->aliases_read; i++) {
+        struct lora_entry *entry = &folder->files[i].shown;
+        if (entry->alias) continue;
+        struct safetensors *st = safetensors_open(entry->path, NULL);
+        const char *alias = st ? safetensors_metadata(st, "ss_output_name") : NULL;
+        entry->alias = copy(alias && strcmp(alias, "None") ? alias : "");
+        if (st) keep_stored_hash(entry, safetensors_metadata(st, "sshs_model_hash"));
+        safetensors_close(st);
+        if (!entry->alias) return no_memory(err);
+    }
+    folder->aliases_read = true;
+    return true;
+}
+
+static bool compute_hash(const struct lora_folder *folder, struct lora_entry *entry, struct tinct_err *err)
+{
+    unsigned char digest[HASH_BYTES];
+    struct file *file = file_open(entry->path, err);
+    uint64_t offset;
+    bool ok = file && hash_safetensors_data(file, &offset, err);
+
+    file_close(file);
+    if (!ok || !hash_cached(folder->cache_dir, entry->path, offset, NULL, digest, err)) return false;
+    hash_hex(digest, LORA_HASH_DIGITS, entry->hash);
+    return true;
+}
+
+bool lora_folder_hash(struct lora_folder *folder, const struct lora_entry *entry, struct tinct_err *err)
+{
+    struct lora_entry *own = &folder->files[(size_t)((const struct listed *)entry - folder->files)].shown;
+    struct safetensors *st;
+
+    if (own->hash[0]) return true;
+    if (!(st = safetensors_open(own->path, err))) return false;
+    keep_stored_hash(own, safetensors_metadata(st, "sshs_model_hash"));
+    safetensors_close(st);
+    return own->hash[0] || compute_hash(folder, own, err);
+}
+
+/* ---- find --------------------------------------------------------------- */
+
+enum way { BY_NAME, BY_STEM, BY_ALIAS, BY_HASH, WAYS };
+
+/* text without ".safetensors" is name. */
+static bool is_named(const char *text, const char *name)
+{
+    size_t length = strlen(name);
+    return !strncmp(text, name, length) && (!text[length] || !strcmp(text + length, extension));
+}
+
+static bool matches(const struct lora_entry *entry, const char *name, enum way way)
+{
+    switch (way) {
+    case BY_NAME: return is_named(name, entry->name);
+    case BY_STEM: return is_named(name, entry->stem);
+    case BY_ALIAS: return entry->alias && entry->alias[0] && !strcmp(entry->alias, name);
+    default: return entry->hash[0] && !strncmp(entry->hash, name, strlen(name));
+    }
+}
+
+static bool is_hash(const char *name)
+{
+    size_t length = strlen(name);
+    return length >= FEWEST_DIGITS && length <= LORA_HASH_DIGITS && strspn(name, "0123456789abcdef") == length;
+}
+
+/* What the way looks at, read where it is not yet. */
+static bool prepare(struct lora_folder *folder, const char *name, enum way way, struct tinct_err *err)
+{
+    if (way == BY_ALIAS) return read_aliases(folder, err);
+    if (way != BY_HASH || !is_hash(name)) return true;
+    for (size_t i = 0; i < folder->count; i++)
+        if (!folder->files[i].shown.hash[0]) compute_hash(folder, &folder->files[i].shown, NULL);
+    return true;
+}
+
+static void refuse_several(const struct lora_folder *folder, const char *name, enum way way, struct tinct_err *err)
+{
+    static const char *const sames[] = { "name", "file name", "alias", "hash" };
+    struct str list = { 0 };
+    size_t found = 0;
+
+    for (size_t i = 0; i < folder->count; i++) {
+        const struct lora_entry *e = &folder->files[i].shown;
+        if (!matches(e, name, way) || ++found > SHOWN) continue;
+        str_addf(&list, "%s%s", found > 1 ? ", " : "", way == BY_NAME ? e->path : e->name);
+    }
+    tinct_fail(err, TINCT_ERR_ARG, "LoRA \"%s\": %zu files have this %s: %s%s", name, found, sames[way],
+               list.bytes ? list.bytes : "", found > SHOWN ? " ..." : "");
+    tinct_advise(err, way == BY_NAME ? "rename one of them" : "write the name with its folder");
+    str_free(&list);
+}
+
+static void refuse_unknown(const struct lora_folder *folder, const char *name, struct tinct_err *err)
+{
+    const char **names = malloc((folder->count + 1) * sizeof *names);
+    size_t best[3], found = 0;
+    struct str list = { 0 };
+
+    for (size_t i = 0; names && i < folder->count; i++) names[i] = folder->files[i].shown.name;
+    if (names) found = nearest_names(name, names, folder->count, best, 3);
+    for (size_t i = 0; i < found; i++) str_addf(&list, "%s%s", i ? ", " : "", names[best[i]]);
+    if (found) tinct_fail(err, TINCT_ERR_ARG, "LoRA \"%s\" is not there; the nearest names are %s", name, list.bytes ? list.bytes : "");
+    else tinct_fail(err, TINCT_ERR_ARG, "LoRA \"%s\" is not there; the folders hold no LoRA at all", name);
+    tinct_advise(err, "`tinct loras` lists all");
+    str_free(&list);
+    free(names);
+}
+
+const struct lora_entry *lora_folder_find(struct lora_folder *folder, const char *name, struct tinct_err *err)
+{
+    if (!name[0]) {
+        tinct_fail(err, TINCT_ERR_ARG, "a LoRA without a name");
+        return NULL;
+    }
+    for (int way = BY_NAME; way < WAYS; way++) {
+        const struct lora_entry *found = NULL;
+        size_t count = 0;
+        if (way == BY_HASH && !is_hash(name)) break;
+        if (!prepare(folder, name, (enum way)way, err)) return NULL;
+        for (size_t i = 0; i < folder->count; i++)
+            if (matches(&folder->files[i].shown, name, (enum way)way) && !count++) found = &folder->files[i].shown;
+        if (count > 1) {
+            refuse_several(folder, name, (enum way)way, err);
+            return NULL;
+        }
+        if (found) return found;
+    }
+    refuse_unknown(folder, name, err);
+    return NULL;
+}
