@@ -25,7 +25,7 @@ list() {
         [ -x "$fuzz" ] && [ -f "$fuzz" ] || continue
         name=$(basename "$fuzz") dictionary=
         [ ! -f "tests/fuzz/$name.dict" ] || dictionary=-dict=tests/fuzz/$name.dict
-        echo "fuzz-$name 120 $fuzz $dictionary -max_total_time=$fuzz_seconds -rss_limit_mb=1024 -artifact_prefix=build/tests/logs/$name-"
+        echo "fuzz-$name 120 $fuzz $dictionary -max_total_time=$fuzz_seconds -timeout=10 -rss_limit_mb=1024 -artifact_prefix=build/tests/logs/$name-"
     done
     parity_list
 }
@@ -58,4 +58,5 @@ wanted() {
     awk -v pattern="$pattern" '$1 ~ pattern'
 }
 
+export LSAN_OPTIONS=suppressions=tests/lsan.supp
 list | wanted "$@" | sh tests/run.sh build/tests/logs

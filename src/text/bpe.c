@@ -4,7 +4,7 @@
 
 #include "text/vocabulary.h"
 
-enum { NONE = UINT32_MAX };
+static const uint32_t NONE = UINT32_MAX;
 
 struct bpe_symbol {
     uint32_t id;             /* NONE: merged into the one before */
