@@ -84,22 +84,32 @@ static bool read_chunk(const struct png_source *source, uint64_t offset, struct 
     return check_sum(source, chunk, err);
 }
 
+/* Colour types and the bit depths that go with them: PNG 11.2.2. */
+static bool is_pixel_format(int depth, int colour)
+{
+    static const unsigned char depths[7] = { 1 | 2 | 4 | 8 | 16, 0, 8 | 16, 1 | 2 | 4 | 8, 8 | 16, 0, 8 | 16 };
+
+    return colour < 7 && (depth & (depth - 1)) == 0 && (depths[colour] & depth);
+}
+
 static bool read_header(const struct png_source *source, struct png_layout *layout, const struct png_chunk *chunk,
                         struct tinct_err *err)
 {
-    unsigned char size[8];
+    unsigned char header[13];
 
     if (!is_type(chunk, "IHDR")) return refuse(chunk, "the first chunk is not IHDR", err);
     if (chunk->length != 13) return refuse(chunk, "the header is not 13 bytes", err);
-    if (!png_source_read(source, size, chunk->offset + 8, sizeof size, err)) return false;
-    layout->width = big_endian(size);
-    layout->height = big_endian(size + 4);
+    if (!png_source_read(source, header, chunk->offset + 8, sizeof header, err)) return false;
+    layout->width = big_endian(header);
+    layout->height = big_endian(header + 4);
     if (layout->width == 0 || layout->height == 0) return refuse(chunk, "a side is 0 pixels", err);
     if ((uint64_t)layout->width * layout->height > PNG_MAX_PIXELS)
         return tinct_fail(err, TINCT_ERR_FORMAT,
                           "the picture is %" PRIu32 "x%" PRIu32 ", more than the 64 Mpx that are read "
                           "(chunk IHDR at byte %" PRIu64 ")", layout->width, layout->height, chunk->offset);
-    return true;
+    if (!is_pixel_format(header[8], header[9])) return refuse(chunk, "no such bit depth and colour type", err);
+    if (header[10] || header[11]) return refuse(chunk, "an unknown compression or filter method", err);
+    return header[12] < 2 || refuse(chunk, "an unknown way of interlacing", err);
 }
 
 static bool is_kept(const struct png_chunk *chunk)
