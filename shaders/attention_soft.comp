@@ -106,6 +106,7 @@ void main()
         uint row = s.image * p.q_rows + query[i];
         if (query[i] >= p.q_rows || !row_is_bound(row)) continue;
         [[unroll]] for (uint d = 0u; d < O4; d++)
-            if (first_quad + d < D4) ST4(y, row, p.y_stride / 4u, s.head * D4 + first_quad + d, o[i * O4 + d] / total[i]);
+            if (first_quad + d < D4)
+                ST4(y, row, p.y_stride / 4u, s.head * D4 + first_quad + d, o[i * O4 + d] / total[i]);
     }
 }

@@ -24,9 +24,10 @@
 #define SHIFT(b) (bitfieldExtract(shifts, 4 * b, 4))      // 8-byte units between the binding's begin and the operand's
 
 #ifdef TEXEL
-#define READS(b, x)        layout(binding = b, QUAD_FORMAT) readonly uniform imageBuffer x; uint x##_at = QUADS(SHIFT(b))
-#define READS_FLOAT(b, x)  layout(binding = b, rgba32f) readonly uniform imageBuffer x; uint x##_at = SHIFT(b) / 2u
-#define READS_WEIGHT(b, x) layout(binding = b, rgba32ui) readonly uniform uimageBuffer x; uint x##_at = SHIFT(b) / 2u
+#define TEXELS(b, format)  layout(binding = b, format) readonly uniform
+#define READS(b, x)        TEXELS(b, QUAD_FORMAT) imageBuffer x; uint x##_at = QUADS(SHIFT(b))
+#define READS_FLOAT(b, x)  TEXELS(b, rgba32f) imageBuffer x; uint x##_at = SHIFT(b) / 2u
+#define READS_WEIGHT(b, x) TEXELS(b, rgba32ui) uimageBuffer x; uint x##_at = SHIFT(b) / 2u
 #define LD4(x, i)          imageLoad(x, int(x##_at + (i)))
 #define LD_WEIGHT(x, i)    imageLoad(x, int(x##_at + (i)))
 #else

@@ -45,8 +45,8 @@ int vulkan_device_list(struct device_info *infos, int room)
 static void read_limits(struct vulkan *v, uint32_t timestamp_bits)
 {
     VkPhysicalDeviceSubgroupProperties sub = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES };
-    VkPhysicalDeviceMaintenance3Properties m3 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES,
-                                                  .pNext = &sub };
+    VkPhysicalDeviceMaintenance3Properties m3 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES, .pNext = &sub };
     VkPhysicalDeviceProperties2 p = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &m3 };
 
     v->instance.GetPhysicalDeviceProperties2(v->gpu, &p);
@@ -73,8 +73,9 @@ static bool tile_fits(const struct vulkan *v, struct tinct_err *err)
 {
     const uint32_t shared_bytes = 26112, invocations = 256;      /* attention_tile's */
     return (v->limits.shared_bytes >= shared_bytes && v->limits.invocations >= invocations) ||
-           tinct_fail(err, TINCT_ERR_DEVICE, "%s has workgroups of %u with %u bytes of shared memory; %u with %u are needed",
-                      v->base.info.name, v->limits.invocations, v->limits.shared_bytes, invocations, shared_bytes);
+           tinct_fail(err, TINCT_ERR_DEVICE, "%s has workgroups of %u with %u bytes of shared memory; %u with %u are "
+                      "needed", v->base.info.name, v->limits.invocations, v->limits.shared_bytes, invocations,
+                      shared_bytes);
 }
 
 static bool choose_core(struct vulkan *v, struct tinct_err *err)
@@ -113,7 +114,8 @@ static bool choose_storage(struct vulkan *v, const struct device_options *option
         return tinct_fail(err, TINCT_ERR_ARG, "TINCT_ACT=%s is no storage type; there are f32 and f16", forced);
     d->stores_f16 = !strcmp(forced, "f16");
     if (d->stores_f16 && !d->info.fast_f16)
-        return tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_ACT=f16: %s cannot store 16-bit values; f32 works", d->info.name);
+        return tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_ACT=f16: %s cannot store 16-bit values; f32 works",
+                          d->info.name);
     return true;
 }
 

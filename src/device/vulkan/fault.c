@@ -33,7 +33,6 @@ VkResult vk_fault_result(enum vk_fault kind)
 static const char *result_words(VkResult result)
 {
     switch (result) {
-    case VK_TIMEOUT: return "the device did not answer in time";
     case VK_ERROR_OUT_OF_HOST_MEMORY: return "out of host memory";
     case VK_ERROR_OUT_OF_DEVICE_MEMORY: return "out of device memory";
     case VK_ERROR_OUT_OF_POOL_MEMORY:
@@ -58,7 +57,7 @@ static bool is_memory(VkResult r)
 bool vk_ok(struct vulkan *v, VkResult result, const char *doing, struct tinct_err *err)
 {
     if (result == VK_SUCCESS) return true;
-    if (result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT) v->lost = true;
+    if (result == VK_ERROR_DEVICE_LOST) v->lost = true;
     enum tinct_code code = is_memory(result) ? TINCT_ERR_MEMORY : TINCT_ERR_DEVICE;
     const char *words = result_words(result);
     if (words) return tinct_fail(err, code, "%s: %s: %s", v->base.info.name, doing, words);

@@ -95,7 +95,8 @@ static VkResult instance_create(struct vk_instance *instance, bool validation)
         .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
         .pNext = validation ? &features : NULL,
         .pApplicationInfo = &(VkApplicationInfo) {
-            .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "tinct", .apiVersion = VK_API_VERSION_1_1 },
+            .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "tinct",
+            .apiVersion = VK_API_VERSION_1_1 },
         .enabledLayerCount = validation ? 1 : 0, .ppEnabledLayerNames = layers,
         .enabledExtensionCount = validation ? 1 : 0, .ppEnabledExtensionNames = extensions,
     }, NULL, &instance->handle);

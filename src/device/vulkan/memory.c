@@ -211,7 +211,8 @@ struct buffer *vk_buffer_create(struct device *device, uint64_t size, struct tin
     VkMemoryRequirements need;
 
     if (size > v->limits.allocation) {
-        tinct_fail(err, TINCT_ERR_MEMORY, "%s: a buffer of %.0f MiB is more than the %.0f MiB that its driver allows in one",
+        tinct_fail(err, TINCT_ERR_MEMORY,
+                   "%s: a buffer of %.0f MiB is more than the %.0f MiB that its driver allows in one",
                    device->info.name, (double)size / mib, (double)v->limits.allocation / mib);
         return NULL;
     }

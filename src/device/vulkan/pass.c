@@ -81,8 +81,9 @@ static bool find_windows(const struct vulkan *v, const struct dispatch *d, struc
         const struct span *s = &d->writes[i];
         if (!s->buffer || s->size <= range) continue;
         if (!s->row_bytes || s->row_bytes > range / align)
-            return tinct_fail(err, TINCT_ERR_DEVICE, "%s: %s writes %llu bytes, a storage buffer of this driver spans %llu",
-                              v->base.info.name, d->kernel, (unsigned long long)s->size, (unsigned long long)range);
+            return tinct_fail(err, TINCT_ERR_DEVICE,
+                              "%s: %s writes %llu bytes, a storage buffer of this driver spans %llu", v->base.info.name,
+                              d->kernel, (unsigned long long)s->size, (unsigned long long)range);
         if (range / s->row_bytes < rows) rows = range / s->row_bytes;
     }
     if (all && d->flops > piece_flops(v)) {
@@ -131,7 +132,8 @@ static bool offsets_are_fine(const struct vulkan *v, const struct dispatch *d, s
     for (int i = 0; i < DISPATCH_READS + DISPATCH_WRITES; i++) {
         const struct span *s = i < DISPATCH_READS ? &d->reads[i] : &d->writes[i - DISPATCH_READS];
         if (s->buffer && (s->offset % 8 || s->offset % v->limits.align > 15 * 8))
-            return tinct_fail(err, TINCT_ERR_DEVICE, "%s: operand %d of %s begins at byte %llu; its driver wants multiples of %llu",
+            return tinct_fail(err, TINCT_ERR_DEVICE,
+                              "%s: operand %d of %s begins at byte %llu; its driver wants multiples of %llu",
                               v->base.info.name, i, d->kernel, (unsigned long long)s->offset,
                               (unsigned long long)v->limits.align);
     }
@@ -153,7 +155,7 @@ static VkBufferView make_view(struct recorder *r, const VkDescriptorBufferInfo *
                    (unsigned long long)(v->limits.texels * bytes));
         return VK_NULL_HANDLE;
     }
-    if (!vk_ok(v, VK_TRY(v, FAULT_VIEW, v->CreateBufferView(v->device, &info, NULL, &view)), "making a buffer view", err))
+    if (!vk_ok(v, VK_TRY(v, FAULT_VIEW, v->CreateBufferView(v->device, &info, NULL, &view)), "making a view", err))
         return VK_NULL_HANDLE;
     r->p->views[r->p->view_count++] = view;
     return view;
@@ -247,7 +249,8 @@ static bool piece_begin(struct recorder *r, struct tinct_err *err)
     if (!pieces) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory to record a pass");
     p->pieces = pieces;
     struct vk_piece *piece = &pieces[p->piece_count];
-    if (!vk_ok(v, VK_TRY(v, FAULT_RECORD, v->CreateFence(v->device, &fence, NULL, &piece->fence)), "making a fence", err))
+    if (!vk_ok(v, VK_TRY(v, FAULT_RECORD, v->CreateFence(v->device, &fence, NULL, &piece->fence)), "making a fence",
+               err))
         return false;
     p->piece_count++;
     if (!vk_ok(v, VK_TRY(v, FAULT_RECORD, v->AllocateCommandBuffers(v->device, &info, &piece->commands)),
@@ -311,12 +314,12 @@ static bool is_feasible(const struct vulkan *v, const struct dispatch *d, const 
                         struct tinct_err *err)
 {
     if (v->software && plan->rounds > 65000)
-        return tinct_fail(err, TINCT_ERR_DEVICE, "%s: %s of this size takes %llu rounds of a loop, its driver does 65535; "
-                          "the cpu device has no such limit", v->base.info.name, d->kernel,
+        return tinct_fail(err, TINCT_ERR_DEVICE, "%s: %s of this size takes %llu rounds of a loop, its driver does "
+                          "65535; the cpu device has no such limit", v->base.info.name, d->kernel,
                           (unsigned long long)plan->rounds);
     if (plan->groups > (uint64_t)v->limits.groups * v->limits.groups)
-        return tinct_fail(err, TINCT_ERR_DEVICE, "%s: %s of this size takes %llu workgroups", v->base.info.name, d->kernel,
-                          (unsigned long long)plan->groups);
+        return tinct_fail(err, TINCT_ERR_DEVICE, "%s: %s of this size takes %llu workgroups", v->base.info.name,
+                          d->kernel, (unsigned long long)plan->groups);
     return true;
 }
 
@@ -329,7 +332,9 @@ static bool record_call(struct recorder *r, struct pass *pass, uint32_t index, c
 
     vk_plan(r->v, d, wants_texels(r->v, d), &plan);
     const struct vk_pipeline *pipeline = vk_pipeline_get(r->v, &plan, err);
-    if (!pipeline || !is_feasible(r->v, d, &plan, err) || !offsets_are_fine(r->v, d, err) || !place_reads(r, d, &plan, &o, err)) return false;
+    if (!pipeline || !is_feasible(r->v, d, &plan, err) || !offsets_are_fine(r->v, d, err) ||
+        !place_reads(r, d, &plan, &o, err))
+        return false;
     if (needs_barrier(&r->hazards, d) || r->p->queries) barrier_between(r);
     timestamp(r, 2 * index);
     for (uint32_t i = 0; i < w->count; i++) {
@@ -339,7 +344,8 @@ static bool record_call(struct recorder *r, struct pass *pass, uint32_t index, c
         place_writes(r, d, &o, first, end);
         VkDescriptorSet set = make_set(r, pipeline, &plan, &o, err);
         if (!set) return false;
-        dispatch(r, pipeline, d, &(struct vk_head) { (uint32_t)plan.groups, (uint32_t)first, (uint32_t)end, o.shifts }, set);
+        struct vk_head head = { (uint32_t)plan.groups, (uint32_t)first, (uint32_t)end, o.shifts };
+        dispatch(r, pipeline, d, &head, set);
     }
     timestamp(r, 2 * index + 1);
     remember(&r->hazards, d);

@@ -176,7 +176,8 @@ static void cache_write(struct vulkan *v)
         head.hash = hash_of(data, size);
         snprintf(temporary, room, "%s.tmp.%ld", v->cache_path, (long)getpid());
         if (!write_all(temporary, &head, data) || rename(temporary, v->cache_path) != 0) {
-            device_log(&v->base, TINCT_LOG_DEBUG, "%s: the pipeline cache is not kept: %s", v->cache_path, strerror(errno));
+            device_log(&v->base, TINCT_LOG_DEBUG, "%s: the pipeline cache is not kept: %s", v->cache_path,
+                       strerror(errno));
             unlink(temporary);
         }
     }

@@ -2,15 +2,19 @@
 
 #include <stdlib.h>
 
-/* A piece is cut to well under a second on a GPU and some seconds on a software driver (pass.c). */
-static uint64_t wait_ns(const struct vulkan *v)
+/* Seconds that a piece may take: they are cut to well under one on a GPU and some on a software driver (pass.c), whose
+ * processor may be busy with other things. TINCT_VULKAN_WAIT sets another limit. */
+static double wait_limit(const struct vulkan *v)
 {
-    return (v->software ? 600u : 60u) * (uint64_t)1000000000u;
+    const char *wish = getenv("TINCT_VULKAN_WAIT");
+    double seconds = wish ? strtod(wish, NULL) : v->software ? 600 : 60;
+    return seconds >= 0 && seconds < 1e6 ? seconds : 1e6;
 }
 
 bool vk_submit(struct vulkan *v, VkCommandBuffer commands, VkFence fence, struct tinct_err *err)
 {
-    VkSubmitInfo info = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands };
+    VkSubmitInfo info = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1,
+                          .pCommandBuffers = &commands };
 
     if (v->lost)
         return tinct_fail(err, TINCT_ERR_DEVICE, "%s was lost earlier; it must be opened again", v->base.info.name);
@@ -20,8 +24,13 @@ bool vk_submit(struct vulkan *v, VkCommandBuffer commands, VkFence fence, struct
 
 bool vk_wait(struct vulkan *v, VkFence fence, struct tinct_err *err)
 {
-    return vk_ok(v, VK_TRY(v, FAULT_WAIT, v->WaitForFences(v->device, 1, &fence, VK_TRUE, wait_ns(v))),
-                 "waiting for the device", err);
+    double limit = wait_limit(v);
+    VkResult r = VK_TRY(v, FAULT_WAIT, v->WaitForFences(v->device, 1, &fence, VK_TRUE, (uint64_t)(limit * 1e9)));
+
+    if (r != VK_TIMEOUT) return vk_ok(v, r, "waiting for the device", err);
+    v->lost = true;
+    tinct_fail(err, TINCT_ERR_DEVICE, "%s did not answer within %.0f seconds", v->base.info.name, limit);
+    return tinct_advise(err, "TINCT_VULKAN_WAIT=SECONDS gives a slow device more time");
 }
 
 static bool read_times(struct vulkan *v, struct pass *pass, const struct vk_pass *p, struct tinct_err *err)

@@ -182,7 +182,7 @@ struct vk_plan {                         /* how a dispatch is done */
     uint32_t constants[VK_MAX_CONSTANTS];
     uint32_t constant_count;
     uint64_t groups;
-    uint64_t rounds;                     /* of all loops of an invocation together, exits counted: llvmpipe stops at 65535 */
+    uint64_t rounds;                     /* of all loops of an invocation, exits counted: llvmpipe stops at 65535 */
 };
 
 bool vk_has_kernel(struct device *device, const char *kernel, const char *variant);
