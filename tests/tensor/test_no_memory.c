@@ -2,6 +2,7 @@
  * refusal for want of memory, and the next run works. Leaks are seen by the sanitizer runs' leak check in the
  * other tests; here what was allocated is counted. */
 #include "check.h"
+#include "failing_malloc.h"
 #include "temporary.h"
 #include "tensor/checkpoint.h"
 #include "tensor/describe.h"
@@ -9,51 +10,7 @@
 #include "tensor/pack.h"
 #include "tensor_file.h"
 
-#include <stdlib.h>
-
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
-/* glibc's own names for what is replaced here. */
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *old, size_t size);
-extern void __libc_free(void *block);
-
-static bool armed;
-static long until_failure; /* allocations that still succeed, while armed */
-static long open_blocks;   /* made minus freed, while armed */
-
-static bool fails(void)
-{
-    return armed && until_failure-- == 0;
-}
-
-void *malloc(size_t size)
-{
-    if (fails()) return NULL;
-    open_blocks += armed;
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-    if (fails()) return NULL;
-    open_blocks += armed;
-    return __libc_calloc(count, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-    if (fails()) return NULL;
-    if (!old) open_blocks += armed;
-    return __libc_realloc(old, size);
-}
-
-void free(void *block)
-{
-    if (block) open_blocks -= armed;
-    __libc_free(block);
-}
-
+#ifdef TESTS_CAN_FAIL_MALLOC
 static const char *write_file(void)
 {
     struct tensor_file f;

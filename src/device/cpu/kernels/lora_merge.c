@@ -82,7 +82,7 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
                  (const float *)a->reads[3] + (size_t)panel * p->ranks * PANEL, rows);
     narrow_f16((uint16_t *)a->writes[0] + at, m->sums, rows * PANEL);
     if (any_beyond(m->sums, rows * PANEL)) {
-        const float one = 1;
+        float one = 1;
         __atomic_store((float *)a->writes[1], &one, __ATOMIC_RELAXED);     /* by any thread */
     }
 }
