@@ -31,6 +31,8 @@ struct device {                  /* first member of each backend's own struct */
     bool fast;                   /* precision fast */
     bool stores_f16;             /* activations are f16 */
     bool keep_times;
+    struct buffer *scratch;      /* working memory of all passes; NULL before the first */
+    uint64_t scratch_serial;     /* another number for each such buffer: passes follow it when they run */
     void (*log)(void *user, enum tinct_log_level level, const char *line);
     void *log_user;
 };
@@ -52,7 +54,8 @@ struct pass {
     struct device *device;
     struct call *calls;
     uint32_t call_count, call_room;
-    struct buffer *scratch;      /* made by pass_end; until then spans hold scratch_stand_in */
+    struct buffer *scratch;      /* the device's, when this was compiled; before that spans hold scratch_stand_in */
+    uint64_t scratch_serial;
     struct buffer scratch_stand_in;
     uint64_t scratch_top, scratch_peak;
     const char *label;

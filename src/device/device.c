@@ -84,7 +84,9 @@ struct device *device_open(const struct device_options *options, struct tinct_er
 
 void device_close(struct device *device)
 {
-    if (device) device->backend->close(device);
+    if (!device) return;
+    buffer_free(device->scratch);
+    device->backend->close(device);
 }
 
 const struct device_info *device_about(const struct device *device)

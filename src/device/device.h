@@ -113,8 +113,9 @@ bool pass_expect(struct pass *pass, bool condition, const char *fmt, ...) TINCT_
 bool pass_failed(const struct pass *pass);
 struct device *pass_device(const struct pass *pass);           /* NULL for a NULL pass */
 
-/* Working memory is a stack, taken and given back while recording; its peak is
- * allocated at pass_end. A span's buffer stands for the pass's own scratch. */
+/* Working memory is a stack, taken and given back while recording; at pass_end the
+ * device has room for its peak, which all its passes share. What it holds when a pass
+ * begins is not defined. A span's buffer stands for it until then. */
 struct span scratch_take(struct pass *pass, uint64_t size);
 size_t scratch_mark(struct pass *pass);
 void scratch_release(struct pass *pass, size_t mark);

@@ -112,23 +112,45 @@ uint64_t pass_scratch_bytes(const struct pass *pass)
     return pass ? pass->scratch_peak : 0;
 }
 
-static void bind_scratch(struct pass *pass, struct span *spans, int count)
+static void bind(struct pass *pass, const struct buffer *from, struct buffer *to)
 {
-    for (int i = 0; i < count; i++)
-        if (spans[i].buffer == &pass->scratch_stand_in) spans[i].buffer = pass->scratch;
+    for (uint32_t i = 0; i < pass->call_count; i++) {
+        struct dispatch *d = &pass->calls[i].d;
+        for (int k = 0; k < DISPATCH_READS; k++)
+            if (d->reads[k].buffer == from) d->reads[k].buffer = to;
+        for (int k = 0; k < DISPATCH_WRITES; k++)
+            if (d->writes[k].buffer == from) d->writes[k].buffer = to;
+    }
 }
 
-static bool take_scratch(struct pass *pass, struct tinct_err *err)
+/* All passes of a device work in one buffer, as large as the largest wants, since only one runs at a time. */
+static bool grow_scratch(struct device *device, uint64_t size, struct tinct_err *err)
 {
-    uint64_t peak = pass->scratch_peak, have = device_memory_free(pass->device);
+    uint64_t held = device->scratch ? device->scratch->size : 0, have = device_memory_free(device) + held;
     const double mib = 1024.0 * 1024.0;
 
-    if (!peak) return true;
-    if (peak > have)
+    if (size <= held) return true;
+    if (size > have)
         return tinct_fail(err, TINCT_ERR_MEMORY, "%s: %.0f MiB of working memory wanted, %.0f MiB free: %.0f MiB missing",
-                          pass->device->info.name, (double)peak / mib, (double)have / mib, (double)(peak - have) / mib);
-    pass->scratch = buffer_create(pass->device, peak, err);
-    return pass->scratch != NULL;
+                          device->info.name, (double)size / mib, (double)have / mib, (double)(size - have) / mib);
+    buffer_free(device->scratch);
+    device->scratch_serial++;
+    device->scratch = buffer_create(device, size, err);
+    return device->scratch != NULL;
+}
+
+/* Compile for the scratch buffer that the device has now; spans hold the one they were compiled for, or the stand-in. */
+static bool compile(struct pass *pass, struct tinct_err *err)
+{
+    struct device *device = pass->device;
+
+    if (pass->compiled) device->backend->pass_free(pass);
+    pass->compiled = NULL;
+    if (!grow_scratch(device, pass->scratch_peak, err)) return false;
+    if (pass->scratch_peak) bind(pass, pass->scratch ? pass->scratch : &pass->scratch_stand_in, device->scratch);
+    pass->scratch = pass->scratch_peak ? device->scratch : NULL;
+    pass->scratch_serial = device->scratch_serial;
+    return device->backend->pass_compile(pass, err);
 }
 
 bool pass_end(struct pass *pass, struct tinct_err *err)
@@ -139,28 +161,23 @@ bool pass_end(struct pass *pass, struct tinct_err *err)
         return false;
     }
     if (pass->ended) return true;
-    if (!take_scratch(pass, err)) return false;
-    for (uint32_t i = 0; i < pass->call_count; i++) {
-        struct call *call = &pass->calls[i];
-        call->d.params = call->params;     /* the array has stopped moving */
-        bind_scratch(pass, call->d.reads, DISPATCH_READS);
-        bind_scratch(pass, call->d.writes, DISPATCH_WRITES);
-    }
-    pass->ended = pass->device->backend->pass_compile(pass, err);
+    for (uint32_t i = 0; i < pass->call_count; i++)
+        pass->calls[i].d.params = pass->calls[i].params;     /* the array has stopped moving */
+    pass->ended = compile(pass, err);
     return pass->ended;
 }
 
 bool pass_run(struct pass *pass, struct tinct_err *err)
 {
     if (!pass || !pass->ended) return tinct_fail(err, TINCT_ERR_INTERNAL, "a pass is run before it was recorded");
-    return pass->device->backend->pass_run(pass, err);
+    bool moved = pass->scratch_peak && pass->scratch_serial != pass->device->scratch_serial;
+    return (!moved || compile(pass, err)) && pass->device->backend->pass_run(pass, err);
 }
 
 void pass_free(struct pass *pass)
 {
     if (!pass) return;
     if (pass->compiled) pass->device->backend->pass_free(pass);
-    buffer_free(pass->scratch);
     free(pass->calls);
     free(pass);
 }
