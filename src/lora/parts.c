@@ -9,7 +9,7 @@ bool lora_parts_read(struct lora_parts *parts, const struct lora_module *m, stru
 
     *parts = (struct lora_parts) { { NULL } };
     for (int part = 0; part < LORA_PARTS; part++) {
-        if (!lora_module_view(m, (enum lora_part)part, &view)) continue;
+        if (part == LORA_ALPHA || part == LORA_SCALE || !lora_module_view(m, (enum lora_part)part, &view)) continue;
         float *values = malloc((size_t)stored_count(&view) * sizeof *values);
         parts->value[part] = values;
         if (!values) tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory to read %s", lora_path(m->file), view.name);

@@ -10,7 +10,7 @@ struct lora_parts {
     float *value[LORA_PARTS]; /* NULL: the module has none */
 };
 
-/* All parts as fp32. */
+/* All parts as fp32, but alpha and scale, which lora/scale.h has read. */
 bool lora_parts_read(struct lora_parts *parts, const struct lora_module *m, struct tinct_err *err);
 void lora_parts_free(struct lora_parts *parts);
 

@@ -93,7 +93,18 @@ static bool adapter_alpha(const struct lora_adapter *a, const char *module, doub
 
     for (v = json_first(setting(a, module, "alpha_pattern")); v; v = json_next(v))
         if (names_module(json_name(v), module)) return json_to_double(v, alpha);
-    return json_to_double(setting(a, module, "lora_alpha"), alpha);
+    return json_to_double(setting(a, module, "lora_alpha"), alpha) || json_to_double(setting(a, module, "alpha"), alpha);
+}
+
+/* The rank that the settings give; for PEFT's LoKr of two whole factors, whose tensors do not show it. */
+static double adapter_rank(const struct lora_adapter *a, const char *module)
+{
+    double rank = 0;
+
+    for (const struct json *v = json_first(setting(a, module, "rank_pattern")); v; v = json_next(v))
+        if (names_module(json_name(v), module) && json_to_double(v, &rank)) return rank;
+    json_to_double(setting(a, module, "r"), &rank);
+    return rank;
 }
 
 static bool adapter_rs(const struct lora_adapter *a, const char *module)
@@ -152,29 +163,38 @@ static bool has_factors(const struct lora_module *m)
     return m->type == LORA_LOW_RANK || m->type == LORA_LOHA || m->type == LORA_LOKR || m->type == LORA_GLORA;
 }
 
+static bool is_whole_lokr(const struct lora_module *m)
+{
+    return m->type == LORA_LOKR && lora_module_has(m, LORA_LOKR_1) && lora_module_has(m, LORA_LOKR_2);
+}
+
+/* PEFT's rule for a module without an alpha tensor. */
+static void scale_by_adapter(struct lora_module *m, const struct lora_adapter *adapter)
+{
+    double alpha, rank = is_whole_lokr(m) ? adapter_rank(adapter, m->name) : (double)m->rank;
+
+    if (!(rank > 0) || !adapter_alpha(adapter, m->name, &alpha)) return;
+    m->has_alpha = true;
+    m->alpha = (float)alpha;
+    m->scale = alpha / (adapter_rs(adapter, m->name) ? sqrt(rank) : rank);
+}
+
 bool lora_scale(struct lora_module *m, const struct lora_adapter *adapter, struct tinct_err *err)
 {
-    double alpha = 0, root = 1;
     float value;
 
     m->rank = rank_of(m);
     m->scale = 1;
-    m->has_alpha = lora_module_has(m, LORA_ALPHA);
-    if (m->has_alpha && !read_one(m, LORA_ALPHA, &m->alpha, err)) return false;
-    bool told = m->has_alpha;
-    if (told) alpha = (double)m->alpha;
-    else if (adapter && adapter_alpha(adapter, m->name, &alpha)) {
-        told = m->has_alpha = true;
-        m->alpha = (float)alpha;
-        if (adapter_rs(adapter, m->name)) root = sqrt((double)m->rank);
+    /* LyCORIS' alpha of two whole factors counts for nothing, and is often beyond fp16: never read it */
+    if (lora_module_has(m, LORA_ALPHA) && !is_whole_lokr(m)) {
+        if (!read_one(m, LORA_ALPHA, &m->alpha, err)) return false;
+        m->has_alpha = true;
+        if (m->rank && has_factors(m)) m->scale = (double)m->alpha / (double)m->rank;
+    } else if (adapter && has_factors(m) && !lora_module_has(m, LORA_ALPHA)) {
+        scale_by_adapter(m, adapter);
     }
-    if (lora_module_has(m, LORA_SCALE)) {
-        if (!read_one(m, LORA_SCALE, &value, err)) return false;
-        m->scale = (double)value;
-    } else if (told && m->rank && has_factors(m)) {
-        m->scale = alpha / (double)m->rank * root;
-    }
-    /* two full factors have no rank, and their alpha counts for nothing */
-    if (m->type == LORA_LOKR && lora_module_has(m, LORA_LOKR_1) && lora_module_has(m, LORA_LOKR_2)) m->scale = 1;
+    if (!lora_module_has(m, LORA_SCALE) || is_whole_lokr(m)) return true;
+    if (!read_one(m, LORA_SCALE, &value, err)) return false;
+    m->scale = (double)value;
     return true;
 }
