@@ -111,7 +111,8 @@ static void write_table(FILE *out, const char *type, const char *name, const voi
 {
     fprintf(out, "const %s %s[] = {", type, name);
     for (size_t i = 0; i < count; i++)
-        fprintf(out, "%s%u,", i % 32 ? "" : "\n", size == 1 ? ((const uint8_t *)values)[i] : ((const uint16_t *)values)[i]);
+        fprintf(out, "%s%u,", i % 32 ? "" : "\n",
+                size == 1 ? ((const uint8_t *)values)[i] : ((const uint16_t *)values)[i]);
     fprintf(out, "\n};\n");
 }
 

@@ -34,15 +34,14 @@ static void add_shown(struct str *s, const char *text, size_t size)
     }
 }
 
-static char *spelling(uint32_t id, struct tinct_err *err)
+/* What a token spells. */
+static void add_spelling(struct str *s, uint32_t id)
 {
     char text[TOKEN_TEXT_MAX];
     bool ends_word;
-    struct str s = { 0 };
     size_t size = token_text(id, text, &ends_word);
 
-    add_shown(&s, text, size);
-    return str_take(&s, err);
+    add_shown(s, text, size);
 }
 
 /* Evaluations of segment i, counted from 1. */
@@ -97,18 +96,20 @@ static void tell_tags(struct str *s, const struct teller *t)
     }
 }
 
-static void tell_chunk(struct str *s, const struct chunks *c, uint32_t chunk, struct tinct_err *err)
+static void tell_chunk(struct str *s, const struct chunks *c, uint32_t chunk)
 {
     uint32_t own = own_count(c, chunk);
 
     str_addf(s, "    chunk %u: %u of %d tokens\n", (unsigned)chunk + 1, (unsigned)own, CHUNK_OWN);
     for (uint32_t i = 1; i <= own; i++) {
         size_t at = (size_t)chunk * CHUNK_TOKENS + i;
-        char *text = spelling(c->ids[at], err);
-        str_addf(s, "      %5u  %-20s ", (unsigned)c->ids[at], text ? text : "");
+        str_addf(s, "      %5u  ", (unsigned)c->ids[at]);
+        size_t column = s->length;
+        add_spelling(s, c->ids[at]);
+        size_t used = s->length - column;
+        str_addf(s, "%*s ", used < 20 ? (int)(20 - used) : 0, "");
         str_add_float(s, c->weights[at]);
         str_add(s, "\n");
-        free(text);
     }
 }
 
@@ -134,7 +135,7 @@ static bool tell_segment(struct str *s, const struct teller *t, const struct pro
     if (part->segments[i].text < *told) return true;
     *told = part->segments[i].text + 1;
     if (!chunks_make(&c, text, &t->chunks, t->err)) return false;
-    for (uint32_t chunk = 0; chunk < c.count; chunk++) tell_chunk(s, &c, chunk, t->err);
+    for (uint32_t chunk = 0; chunk < c.count; chunk++) tell_chunk(s, &c, chunk);
     chunks_free(&c);
     return true;
 }
@@ -160,12 +161,12 @@ static char *tell(const struct teller *t)
 
 /* ---- JSON --------------------------------------------------------------------------- */
 
-static void put_shown(struct json_writer *w, const char *name, const char *text, size_t size)
+/* An item that was put together, and is freed. */
+static void put_made(struct json_writer *w, struct str *s)
 {
-    struct str s = { 0 };
-    add_shown(&s, text, size);
-    json_put_string(w, name, s.bytes ? s.bytes : "");
-    str_free(&s);
+    w->text.failed |= s->failed;
+    json_put_string(w, NULL, s->bytes ? s->bytes : "");
+    str_free(s);
 }
 
 static void put_lora(struct json_writer *w, const struct prompt_lora *l, const struct prompt_tag *tag)
@@ -181,8 +182,7 @@ static void put_lora(struct json_writer *w, const struct prompt_lora *l, const s
         struct str s = { 0 };
         if (tag->args[i].key) str_addf(&s, "%s=", tag->args[i].key);
         str_add(&s, tag->args[i].value);
-        json_put_string(w, NULL, s.bytes ? s.bytes : "");
-        str_free(&s);
+        put_made(w, &s);
     }
     json_end(w);
     json_end(w);
@@ -196,24 +196,28 @@ static void put_tags(struct json_writer *w, const struct teller *t)
     json_begin(w, "removed", JSON_ARRAY);
     for (size_t i = 0; i < t->p->tag_count; i++) {
         const struct prompt_tag *tag = &t->p->tags[i];
-        if (!is_lora(t->p, i)) put_shown(w, NULL, t->prompt + tag->begin, tag->end - tag->begin);
+        struct str s = { 0 };
+        if (is_lora(t->p, i)) continue;
+        str_add_bytes(&s, t->prompt + tag->begin, tag->end - tag->begin);
+        put_made(w, &s);
     }
     json_end(w);
 }
 
 /* 1.1f as 1.1, not as the double next to it. */
-static double as_written(float weight)
+static void put_weight(struct json_writer *w, float weight)
 {
     struct str s = { 0 };
     double value = (double)weight;
 
     str_add_float(&s, weight);
+    w->text.failed |= s.failed;
     if (s.bytes) str_to_double(s.bytes, &value);
     str_free(&s);
-    return value;
+    json_put_double(w, NULL, value);
 }
 
-static void put_chunk(struct json_writer *w, const struct chunks *c, uint32_t chunk, struct tinct_err *err)
+static void put_chunk(struct json_writer *w, const struct chunks *c, uint32_t chunk)
 {
     size_t at = (size_t)chunk * CHUNK_TOKENS;
     uint32_t own = own_count(c, chunk);
@@ -223,13 +227,13 @@ static void put_chunk(struct json_writer *w, const struct chunks *c, uint32_t ch
     for (uint32_t i = 0; i < CHUNK_TOKENS; i++) json_put_integer(w, NULL, c->ids[at + i]);
     json_end(w);
     json_begin(w, "weights", JSON_ARRAY);
-    for (uint32_t i = 0; i < CHUNK_TOKENS; i++) json_put_double(w, NULL, as_written(c->weights[at + i]));
+    for (uint32_t i = 0; i < CHUNK_TOKENS; i++) put_weight(w, c->weights[at + i]);
     json_end(w);
     json_begin(w, "spelling", JSON_ARRAY);
     for (uint32_t i = 1; i <= own; i++) {
-        char *text = spelling(c->ids[at + i], err);
-        json_put_string(w, NULL, text ? text : "");
-        free(text);
+        struct str s = { 0 };
+        add_spelling(&s, c->ids[at + i]);
+        put_made(w, &s);
     }
     json_end(w);
     json_end(w);
@@ -244,7 +248,7 @@ static bool put_text(struct json_writer *w, const struct teller *t, const char *
     json_put_string(w, "text", text);
     json_put_integer(w, "tokens", c.own_tokens);
     json_begin(w, "chunks", JSON_ARRAY);
-    for (uint32_t chunk = 0; chunk < c.count; chunk++) put_chunk(w, &c, chunk, t->err);
+    for (uint32_t chunk = 0; chunk < c.count; chunk++) put_chunk(w, &c, chunk);
     json_end(w);
     json_end(w);
     chunks_free(&c);

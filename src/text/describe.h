@@ -11,7 +11,8 @@
  * JSON: { "loras": [{ "name", "text_encoder", "unet", "dyn", "blocks", "arguments": ["as given"] }],
  *         "removed": ["<word:args>"],
  *         "parts": [{ "weight", "segments": [{ "end_step", "first", "last", "text": index }],
- *                     "texts": [{ "text", "tokens", "chunks": [{ "ids": [77], "weights": [77], "spelling": [] }] }] }] }
+ *                     "texts": [{ "text", "tokens",
+ *                                 "chunks": [{ "ids": [77], "weights": [77], "spelling": [] }] }] }] }
  * first and last are evaluations counted from 1; last < first: the segment is never used. */
 char *prompt_describe(const char *text, const struct prompt_options *options, enum tinct_emphasis emphasis, bool json,
                       struct tinct_err *err);

@@ -44,7 +44,8 @@ static void spread_runs(const struct json *runs, float weights[CHUNK_TOKENS])
             weights[at++] = (float)value_of(json_first(r));
 }
 
-static void check_chunk(const struct chunks *c, uint32_t chunk, const struct json *ids, const struct json *runs, const char *text)
+static void check_chunk(const struct chunks *c, uint32_t chunk, const struct json *ids, const struct json *runs,
+                        const char *text)
 {
     float weights[CHUNK_TOKENS];
     const struct json *v = json_first(ids);
@@ -56,7 +57,8 @@ static void check_chunk(const struct chunks *c, uint32_t chunk, const struct jso
         if (i && v) v = json_next(v);
         if (c->ids[at] != want) fail_msg("%s: chunk %u, place %zu: %u, wanted %u", text, chunk, i, c->ids[at], want);
         if (c->weights[at] != weights[i])
-            fail_msg("%s: chunk %u, place %zu: weight %.9g, wanted %.9g", text, chunk, i, (double)c->weights[at], (double)weights[i]);
+            fail_msg("%s: chunk %u, place %zu: weight %.9g, wanted %.9g", text, chunk, i, (double)c->weights[at],
+                     (double)weights[i]);
     }
 }
 
@@ -160,15 +162,17 @@ static void the_house_on_the_hill(void **state)
 
 static void modes_differ(void **state)
 {
+    static const struct chunk_options ignore = { .pad = TOKEN_END, .emphasis = TINCT_EMPHASIS_IGNORE };
+    static const struct chunk_options none = { .pad = TOKEN_END, .emphasis = TINCT_EMPHASIS_NONE };
     struct chunks c;
     (void)state;
 
-    assert_true(chunks_make(&c, "(a:1.5) BREAK b", &(struct chunk_options) { .pad = TOKEN_END, .emphasis = TINCT_EMPHASIS_IGNORE }, NULL));
+    assert_true(chunks_make(&c, "(a:1.5) BREAK b", &ignore, NULL));
     assert_int_equal(c.count, 2);
     assert_int_equal(c.ids[1], 320);
     assert_true(c.weights[1] == 1);
     chunks_free(&c);
-    assert_true(chunks_make(&c, "(a:1.5) BREAK b", &(struct chunk_options) { .pad = TOKEN_END, .emphasis = TINCT_EMPHASIS_NONE }, NULL));
+    assert_true(chunks_make(&c, "(a:1.5) BREAK b", &none, NULL));
     assert_int_equal(c.count, 1);
     assert_int_equal(c.ids[1], id_of("("));
     chunks_free(&c);
@@ -177,11 +181,12 @@ static void modes_differ(void **state)
 /* SD2 pads with 0 behind the first end; SD1 keeps whatever the text says. */
 static void padding_is_the_models(void **state)
 {
+    static const uint32_t sd2[] = { TOKEN_START, 320, TOKEN_END, 0, 0 };
+    static const uint32_t sd1[] = { TOKEN_START, 320, TOKEN_END, 321, TOKEN_END };
     struct chunks c;
     (void)state;
 
     assert_true(chunks_make(&c, "a <|endoftext|> b", &(struct chunk_options) { 0 }, NULL));
-    static const uint32_t sd2[] = { TOKEN_START, 320, TOKEN_END, 0, 0 }, sd1[] = { TOKEN_START, 320, TOKEN_END, 321, TOKEN_END };
     assert_memory_equal(c.ids, sd2, sizeof sd2);
     assert_int_equal(c.ids[CHUNK_TOKENS - 1], 0);
     chunks_free(&c);
@@ -243,7 +248,8 @@ static void limits_have_their_sentences(void **state)
         check_refused(chunks_make(&c, bad[i].text, &plain, &err), &err, TINCT_ERR_ARG, bad[i].words);
         assert_null(c.ids);
     }
-    check_refused(chunks_make(&c, "a", &(struct chunk_options) { .find = find_giant }, &err), &err, TINCT_ERR_ARG, "has 76 vectors");
+    check_refused(chunks_make(&c, "a", &(struct chunk_options) { .find = find_giant }, &err), &err, TINCT_ERR_ARG,
+                  "has 76 vectors");
 }
 
 /* Weights that cancel the mean leave z weighed and not divided by 0. */

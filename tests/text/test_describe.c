@@ -52,7 +52,8 @@ static double first_number(const struct json *array, int index)
 static void a_program_reads_it(void **state)
 {
     struct tinct_err err;
-    char *text = prompt_describe("<lyco:a:1:te=0.25><x:\xc3\xa9>[(cat:1.1)|dog] BREAK b", &steps10, TINCT_EMPHASIS_ORIGINAL, true, &err);
+    char *text = prompt_describe("<lyco:a:1:te=0.25><x:\xc3\xa9>[(cat:1.1)|dog] BREAK b", &steps10,
+                                 TINCT_EMPHASIS_ORIGINAL, true, &err);
     (void)state;
 
     assert_non_null(text);
@@ -78,8 +79,9 @@ static void a_refused_prompt_is_refused(void **state)
 {
     struct tinct_err err;
     (void)state;
-    check_refused(prompt_describe("a [(b:99)|c]", &steps10, TINCT_EMPHASIS_ORIGINAL, false, &err) != NULL, &err, TINCT_ERR_ARG, "is 99");
-    check_refused(prompt_describe("a [(b:99)|c]", &steps10, TINCT_EMPHASIS_ORIGINAL, true, &err) != NULL, &err, TINCT_ERR_ARG, "is 99");
+    for (int json = 0; json < 2; json++)
+        check_refused(prompt_describe("a [(b:99)|c]", &steps10, TINCT_EMPHASIS_ORIGINAL, json, &err) != NULL, &err,
+                      TINCT_ERR_ARG, "is 99");
 }
 
 /* The public door; 0 steps are 20. */

@@ -137,7 +137,8 @@ static void loras_are_handed_on(void **state)
     struct prompt p;
     (void)state;
 
-    parse(&p, "x <lora:a:0.8><lyco:b>, <lora:c: .5 :-2:16> <lora:d:te=0.25:1:unet=2:dyn=8:start=3><lora:e:1:OUTD><lora:f:lbw=IND:0.5>", 1);
+    parse(&p, "x <lora:a:0.8><lyco:b>, <lora:c: .5 :-2:16> <lora:d:te=0.25:1:unet=2:dyn=8:start=3>"
+              "<lora:e:1:OUTD><lora:f:lbw=IND:0.5>", 1);
     assert_int_equal(p.lora_count, 6);
     static const struct { const char *name; double te, unet; int dyn; const char *blocks; size_t args; } want[] = {
         { "a", 0.8, 0.8, 0, NULL, 2 }, { "b", 1, 1, 0, NULL, 1 },      { "c", 0.5, -2, 16, NULL, 4 },
@@ -209,8 +210,10 @@ static void endless_alternation_is_refused(void **state)
 /* What could be slow is short of a second: each fills the 64 KiB. */
 static void large_prompts_are_quick(void **state)
 {
-    static const char *const units[] = { "(a)", "[a:b:3]", "[a|b]", ")", "<a:", "<a:b", "<a:b>", "a:", ": ", "BREAK ", "AN", "\\(", " ",
-                                         "[a:[b:[c:d:3]:2]:1]", "[a|[b|[c|d]]]", "\xe3\x80\x80", ":0" };
+    static const char *const units[] = {
+        "(a)", "[a:b:3]", "[a|b]", ")", "<a:", "<a:b", "<a:b>", "a:", ": ", "BREAK ", "AN", "\\(", " ",
+        "[a:[b:[c:d:3]:2]:1]", "[a|[b|[c|d]]]", "\xe3\x80\x80", ":0",
+    };
     static char text[PROMPT_MAX_BYTES + 1];
     (void)state;
 
@@ -220,7 +223,8 @@ static void large_prompts_are_quick(void **state)
         struct tinct_err err;
         for (size_t j = 0; j < count; j++) memcpy(text + j * length, units[i], length + 1);
         clock_t start = clock();
-        if (!prompt_parse(&p, text, &(struct prompt_options) { .steps = 20 }, &err)) fail_msg("%s: %s", units[i], err.text);
+        if (!prompt_parse(&p, text, &(struct prompt_options) { .steps = 20 }, &err))
+            fail_msg("%s: %s", units[i], err.text);
         double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
         if (seconds > 1) fail_msg("%s: %g s", units[i], seconds);
         prompt_free(&p);

@@ -43,7 +43,8 @@ static void golden_strings_give_their_ids(void **state)
         for (char *end; *want && *want != '\n'; want = end, i++) {
             unsigned long id = strtoul(want, &end, 10);
             if (i >= t.count || t.ids[i] != id)
-                fail_msg("line %zu, token %zu: got %ld, want %lu", strings + 1, i, i < t.count ? (long)t.ids[i] : -1L, id);
+                fail_msg("line %zu, token %zu: got %ld, want %lu", strings + 1, i, i < t.count ? (long)t.ids[i] : -1L,
+                         id);
         }
         if (t.count != i) fail_msg("line %zu: %zu tokens, want %zu", strings + 1, t.count, i);
         strings++;
@@ -139,7 +140,8 @@ static void cost_does_not_explode(void **state)
 
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
         double small = seconds_for(patterns[i], 1 << 14), large = seconds_for(patterns[i], 1 << 20);
-        if (large > 600 * (small + 1e-4)) fail_msg("%s: %g s for 16 KiB, %g s for 1 MiB", patterns[i], small, large);
+        if (large > 600 * (small + 1e-4))
+            fail_msg("%s: %g s for 16 KiB, %g s for 1 MiB", patterns[i], small, large);
     }
 }
 
