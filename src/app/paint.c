@@ -43,7 +43,7 @@ static void describe_options(struct paint *p, struct option_spec specs[OPTIONS_M
         { OPTION_TEXT, "negative-prompt", 'n', "TEXT", "what should not be in it", PICTURE(negative) },
         { OPTION_INT, "width", 'W', "PIXELS", "64 to 4096, multiples of 8;\nthe model's own when left out", PICTURE(width),
           .least = 64, .most = 4096, .step = 8 },
-        { OPTION_INT, "height", 'H', "PIXELS", "", PICTURE(height), .least = 64, .most = 4096, .step = 8 },
+        { OPTION_INT, "height", 'H', "PIXELS", "likewise", PICTURE(height), .least = 64, .most = 4096, .step = 8 },
         { OPTION_SEED, "seed", 's', "N", "the same seed gives the same picture;\nleft out or negative: a random one, which is told",
           PICTURE(seed) },
         { OPTION_INT, "batch-count", 'b', "N", "so many pictures, with seeds N, N+1, ...; 1", .target = &p->count, .least = 1,
