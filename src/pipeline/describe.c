@@ -6,6 +6,7 @@
 #include "device/device.h"
 #include "image/png.h"
 #include "image/recipe.h"
+#include "lora/card.h"
 #include "sampler/list.h"
 #include "tensor/describe.h"
 #include "text/describe.h"
@@ -111,6 +112,27 @@ static char *describe_picture(const char *path, bool json, struct tinct_err *err
     return text;
 }
 
+/* A checkpoint, a LoRA with what its card says, or whatever else a safetensors file holds. */
+static char *describe_model(const char *path, bool json, struct tinct_err *err)
+{
+    struct lora_card *card = lora_card_read(path, path, false, NULL, NULL);
+    struct str triggers = { 0 };
+    char *text;
+
+    if (!card) return checkpoint_describe(path, json, NULL, err);
+    for (size_t i = 0; i < card->triggers.count; i++)
+        str_addf(&triggers, "%s%s", i ? ", " : "", card->triggers.words[i]);
+    text = checkpoint_describe(path, json, &(struct describe_lora) {
+        .type = card->about.type, .base = card->base, .modules = card->about.modules,
+        .rank_min = card->about.rank_min, .rank_max = card->about.rank_max,
+        .alpha_min = card->about.alpha_min, .alpha_max = card->about.alpha_max,
+        .triggers = triggers.bytes ? triggers.bytes : "", .hint = card->hint ? card->hint : "",
+    }, err);
+    str_free(&triggers);
+    lora_card_free(card);
+    return text;
+}
+
 char *tinct_describe_file(const char *path, bool json, struct tinct_err *err)
 {
     struct file *file = file_open(path, err);
@@ -120,7 +142,7 @@ char *tinct_describe_file(const char *path, bool json, struct tinct_err *err)
     bool picture = file_size(file) >= sizeof head && file_read(file, head, 0, sizeof head, err) &&
                    png_claimed(head, sizeof head);
     file_close(file);
-    return picture ? describe_picture(path, json, err) : checkpoint_describe(path, json, err);
+    return picture ? describe_picture(path, json, err) : describe_model(path, json, err);
 }
 
 void tinct_text_free(char *text)

@@ -3,7 +3,6 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "tensor/checkpoint.h"
-#include "tensor/lora_facts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -129,18 +128,16 @@ static void put_sizes(struct sheet *s, const struct safetensors *st)
     str_addf(&s->text, "%.1f MiB\n", (double)file_size(safetensors_file(st)) / 1048576);
 }
 
-static void put_lora(struct sheet *s, const struct safetensors *st)
+static void put_lora(struct sheet *s, const struct describe_lora *lora)
 {
-    struct lora_facts facts = lora_facts(st);
-
     if (s->json) json_begin(&s->writer, "lora", JSON_OBJECT);
-    put_text(s, "type", "type", facts.type);
-    put_text(s, "base", "base", facts.base);
-    put_integer(s, "modules", "modules", facts.modules);
-    put_range(s, "rank", "rank", facts.rank_min, facts.rank_max);
-    put_range(s, "alpha", "alpha", (double)facts.alpha_min, (double)facts.alpha_max);
-    if (s->json || facts.triggers[0]) put_text(s, "triggers", "triggers", facts.triggers);
-    if (s->json || facts.suggested[0]) put_text(s, "suggested", "hint", facts.suggested);
+    put_text(s, "type", "type", lora->type);
+    put_text(s, "base", "base", lora->base);
+    put_integer(s, "modules", "modules", lora->modules);
+    put_range(s, "rank", "rank", lora->rank_min, lora->rank_max);
+    put_range(s, "alpha", "alpha", (double)lora->alpha_min, (double)lora->alpha_max);
+    if (s->json || lora->triggers[0]) put_text(s, "triggers", "triggers", lora->triggers);
+    if (s->json || lora->hint[0]) put_text(s, "suggested", "hint", lora->hint);
     if (s->json) json_end(&s->writer);
 }
 
@@ -175,7 +172,7 @@ static void put_metadata_text(struct sheet *s, const struct safetensors *st)
     str_addf(&s->text, "and %u more; --json shows all\n", (unsigned)(count - SHOWN_METADATA));
 }
 
-char *checkpoint_describe(const char *path, bool json, struct tinct_err *err)
+char *checkpoint_describe(const char *path, bool json, const struct describe_lora *lora, struct tinct_err *err)
 {
     struct checkpoint *ck = checkpoint_open(path, NULL, err);
     struct sheet s = { .json = json };
@@ -189,7 +186,7 @@ char *checkpoint_describe(const char *path, bool json, struct tinct_err *err)
         str_add(&s.text, "\n");
     }
     put_kind(&s, ck);
-    if (checkpoint_about(ck).kind == CHECKPOINT_LORA) put_lora(&s, checkpoint_file(ck));
+    if (lora) put_lora(&s, lora);
     put_sizes(&s, checkpoint_file(ck));
     if (json) put_metadata_json(&s.writer, checkpoint_file(ck));
     else put_metadata_text(&s, checkpoint_file(ck));

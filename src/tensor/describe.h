@@ -3,16 +3,26 @@
 #define TINCT_TENSOR_DESCRIBE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
-/* Kind, base, whether tinct paints with it, element types, sizes, metadata; of a LoRA its type, rank, alpha and
- * trigger words. Any safetensors file is described; what is none is refused as safetensors_open refuses it.
+/* What the lora room knows of a LoRA file, told among the rest. */
+struct describe_lora {
+    const char *type, *base;     /* "LoCon", "SD1.x" */
+    uint32_t modules;            /* layers it changes */
+    uint32_t rank_min, rank_max; /* 0: no ranks */
+    float alpha_min, alpha_max;  /* 0, 0: none stored */
+    const char *triggers, *hint; /* words that call it, separated by commas; its author's hint on use; "" where nobody says */
+};
+
+/* Kind, base, whether tinct paints with it, element types, sizes, metadata; and, unless lora is NULL, what that
+ * says. Any safetensors file is described; what is none is refused as safetensors_open refuses it.
  * Text from the file is shown without control characters, long values cut. The caller frees the text.
  *
  * JSON: file, kind, name, paints, why_not (where it does not), parts, context, latent_channels, prediction,
  * zero_snr, tensors, values, bytes, dtypes {name: count}, lora {type, base, modules, rank_min, rank_max,
  * alpha_min, alpha_max, triggers, suggested} for LoRAs, metadata {key: value}. */
-char *checkpoint_describe(const char *path, bool json, struct tinct_err *err);
+char *checkpoint_describe(const char *path, bool json, const struct describe_lora *lora, struct tinct_err *err);
 
 #endif

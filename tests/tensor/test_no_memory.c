@@ -43,14 +43,14 @@ static bool open_and_pack(const char *path, struct tinct_err *err)
 
 static bool describe_text(const char *path, struct tinct_err *err)
 {
-    char *text = checkpoint_describe(path, false, err);
+    char *text = checkpoint_describe(path, false, NULL, err);
     free(text);
     return text != NULL;
 }
 
 static bool describe_json(const char *path, struct tinct_err *err)
 {
-    char *text = checkpoint_describe(path, true, err);
+    char *text = checkpoint_describe(path, true, NULL, err);
     free(text);
     return text != NULL;
 }
