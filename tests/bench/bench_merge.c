@@ -4,10 +4,12 @@
  *
  * A LoRA of RANK (32) on every linear and attention layer of the UNet and the text encoder, on top of it one on every
  * convolution, with random factors: first application, another strength, three at once, none. For each the wall time, the
- * processor time of all threads (which a busy machine changes little), and the bytes of the weights that were rebuilt. */
+ * processor time of all threads (which a busy machine changes little), the bytes of the weights that hold terms, and by
+ * how much the process was larger at its peak than with the open model. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "model/merge.h"
@@ -32,6 +34,13 @@ static double wall_ms(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static double peak_mib(void)
+{
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return (double)used.ru_maxrss / 1024;
 }
 
 static bool give_factors(void *user, float *up, float *down, struct tinct_err *err)
@@ -60,6 +69,8 @@ static void list_layers(const struct weights *ws, uint32_t rank)
     }
 }
 
+static double open_mib;
+
 static bool measure(struct merge *m, const char *what, int loras, float strength, bool convs, struct tinct_err *err)
 {
     struct merge_report report;
@@ -79,9 +90,9 @@ static bool measure(struct merge *m, const char *what, int loras, float strength
     double begun = wall_ms();
     clock_t used = clock();
     if (!merge_apply(m, &report, err)) return false;
-    printf("%-40s %8.0f ms %8.0f ms of processors  %4u rebuilt %4u restored %6.0f MB\n", what, wall_ms() - begun,
+    printf("%-40s %8.0f ms %8.0f ms of processors  %4u rebuilt %4u restored %6.0f MB, peak + %.0f MiB\n", what, wall_ms() - begun,
            (double)(clock() - used) * 1e3 / CLOCKS_PER_SEC, (unsigned)report.rebuilt, (unsigned)report.restored,
-           (double)bytes * 1e-6);
+           (double)bytes * 1e-6, peak_mib() - open_mib);
     return true;
 }
 
@@ -112,6 +123,7 @@ int main(int argc, char **argv)
         list_layers(model->weights, argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 32);
         numbers = malloc((number_count + 1) * sizeof *numbers);
         for (size_t i = 0; numbers && i < number_count; i++) numbers[i] = 1e-3f * (float)((int)((uint32_t)i * 2654435761u >> 24) - 128);
+        open_mib = peak_mib();
         ok = numbers && measure_all(m, &err);
     }
     if (!ok) fprintf(stderr, "bench_merge: %s\n", err.text);
