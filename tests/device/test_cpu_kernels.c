@@ -60,6 +60,7 @@ static void run(struct device *d, const struct dispatch *dispatch)
 struct gemm_case {             /* operands of one gemm and its result in double */
     struct gemm_params p;
     uint32_t images;
+    bool bf16;                 /* want is of x and w rounded to bf16 */
     float *x1, *x2, *w, *bias, *per_image, *residual, *want;     /* w [k][cols] */
     uint16_t *packed;
     size_t x1_count, x2_count, y_count, packed_count;
@@ -87,6 +88,16 @@ static void pack(struct gemm_case *g)
             g->packed[((size_t)(c / 64) * g->p.k + k) * 64 + c % 64] = half;
             g->w[k * g->p.cols + c] = convert_f16_to_f32(half);
         }
+}
+
+/* To the 16 high bits of a float, to nearest even. */
+static float round_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+    memcpy(&x, &bits, 4);
+    return x;
 }
 
 static double activated(double x, uint32_t act)
@@ -146,6 +157,10 @@ static void make_gemm(struct gemm_case *g)
     g->want = calloc(g->y_count, sizeof *g->want);
     assert_non_null(g->want);
     pack(g);
+    for (size_t i = 0; g->bf16 && i < g->x1_count; i++) g->x1[i] = round_bf16(g->x1[i]);
+    for (size_t i = 0; g->bf16 && i < g->x2_count; i++) g->x2[i] = round_bf16(g->x2[i]);
+    for (size_t i = 0; g->bf16 && i < (size_t)p->kernel_h * p->kernel_w * (p->c1 + p->c2) * p->cols; i++)
+        g->w[i] = round_bf16(g->w[i]);
     for (uint32_t row = 0; row < p->rows; row++)
         for (uint32_t o = 0; o < outputs; o++) {
             double v = p->act == ACT_GEGLU ? product(g, row, o / 4 * 8 + o % 4) *
@@ -281,6 +296,32 @@ static void gemm_equals_its_definition(void **state)
         free(got);
         free_gemm(&g);
     }
+}
+
+/* With precision fast and bf16 products the result is that of operands rounded to bf16, with fp32 sums. */
+static void fast_gemm_rounds_its_operands_only(void **state)
+{
+    (void)state;
+    if (!cpu_isa_offered(CPU_BF16)) {
+        print_message("this processor has no bf16 dot products\n");
+        skip();
+    }
+    struct device *d = open_cpu("bf16", 2, TINCT_PRECISION_FAST);
+    for (int i = 0; i < GEMM_CASES; i++) {
+        struct gemm_case g = gemm_case(i), rounded = g;
+        seed = 7;
+        rounded.bf16 = true;
+        make_gemm(&rounded);
+        seed = 7;
+        make_gemm(&g);
+        float *got = malloc(g.y_count * sizeof *got);
+        run_gemm(d, &g, got);
+        check_gemm(&rounded, got, gemm_tolerance);
+        free(got);
+        free_gemm(&g);
+        free_gemm(&rounded);
+    }
+    device_close(d);
 }
 
 static void gemm_bits_do_not_depend_on_threads(void **state)
@@ -430,6 +471,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gemm_equals_its_definition),
+        cmocka_unit_test(fast_gemm_rounds_its_operands_only),
         cmocka_unit_test(gemm_bits_do_not_depend_on_threads),
         cmocka_unit_test(denormal_weights_count),
         cmocka_unit_test(attention_equals_its_definition),

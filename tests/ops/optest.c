@@ -451,7 +451,7 @@ double optest_store(const struct optest *t, double value)
 
 double optest_dot(const struct optest *t, double k, double absolute, double squares)
 {
-    return sqrt(k) * 0x1p-24 * absolute + (t->bf16 ? 0x1p-7 * sqrt(squares) : 0);
+    return sqrt(k) * 0x1p-24 * absolute + (t->bf16 ? 0x1p-6 * sqrt(squares) : 0);
 }
 
 /* ---- cmocka ------------------------------------------------------------- */

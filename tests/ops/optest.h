@@ -100,8 +100,8 @@ double optest_store(const struct optest *t, double value);
 
 /* What fp32 sums of k products may be off, of which sum |x w| and sum (x w)^2 are given: rounding errors of 2^-24
  * a partial sum behave as a random walk, so sqrt(k) 2^-24 sum |x w| is several deviations even where nothing
- * cancels. Operands in bf16 are off by up to 2^-9 each, 2^-9 / sqrt(3) as a deviation: 2^-7 of the root of
- * sum (x w)^2 is six deviations of a sum of such products. */
+ * cancels. Operands in bf16 (8 bits) are off by up to 2^-8 each, at most 2^-8 / sqrt(3) as a deviation: 2^-6 of the
+ * root of sum (x w)^2 is five deviations or more of a sum of such products. */
 double optest_dot(const struct optest *t, double k, double absolute, double squares);
 
 #endif

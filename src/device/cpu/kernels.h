@@ -48,7 +48,8 @@ const char *cpu_isa_name(enum cpu_isa isa);                         /* "avx512" 
 bool cpu_isa_offered(enum cpu_isa isa);                             /* by this build, on this processor */
 const struct cpu_kernel_table *cpu_isa_kernels(enum cpu_isa isa);   /* NULL where this build has none */
 
-/* The best one offered, or the one that TINCT_CPU names. Refused: an unknown name, a set that is not offered. */
+/* The best one offered (bf16 only where its products are faster than fp32's), or the one that TINCT_CPU names.
+ * Refused: an unknown name, a set that is not offered. */
 bool cpu_isa_choose(enum cpu_isa *isa, struct tinct_err *err);
 
 /* Treat denormals as zero on this thread, and undo it: gives and takes the former state. */

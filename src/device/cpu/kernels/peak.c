@@ -19,7 +19,7 @@ double CPU_NAME(peak_f32)(uint32_t rounds, float *sink)
     return 2.0 * rounds * SUMS * VEC_WIDTH;
 }
 
-#if defined(__AVX512BF16__)
+#if VEC_BF16
 double CPU_NAME(peak_bf16)(uint32_t rounds, float *sink)
 {
     __m512 sum[SUMS], total = { 0 };

@@ -6,7 +6,7 @@
 
 double CPU_NAME(peak_f32)(uint32_t rounds, float *sink);
 
-#if defined(__AVX512BF16__)
+#if VEC_BF16
 double CPU_NAME(peak_bf16)(uint32_t rounds, float *sink);
 #define PEAK_BF16 CPU_NAME(peak_bf16)
 #else

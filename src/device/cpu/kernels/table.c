@@ -1,12 +1,20 @@
 /* What one instruction set offers. */
 #include "device/cpu/kernels.h"
 #include "device/cpu/kernels/peak.h"
+#include "device/cpu/kernels/vec.h"
 
 extern const struct cpu_kernel CPU_NAME(gemm), CPU_NAME(attention), CPU_NAME(layer_norm), CPU_NAME(group_norm_stats),
     CPU_NAME(group_norm_finish), CPU_NAME(group_norm_apply), CPU_NAME(lora_merge);
 extern const struct cpu_kernel_table CPU_NAME(table);
 
+#if VEC_BF16
+extern const struct cpu_kernel CPU_NAME(gemm_bf16);
+#endif
+
 static const struct cpu_kernel *const kernels[] = {
+#if VEC_BF16
+    &CPU_NAME(gemm_bf16),
+#endif
     &CPU_NAME(gemm),       &CPU_NAME(attention),        &CPU_NAME(group_norm_stats), &CPU_NAME(group_norm_finish),
     &CPU_NAME(group_norm_apply), &CPU_NAME(layer_norm),       &CPU_NAME(lora_merge),
 };

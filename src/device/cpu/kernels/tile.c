@@ -51,27 +51,14 @@ VEC_INLINE void across_fixed(const float *a, size_t step, uint32_t length, const
     store(sum, sums, stride, add, rows, vecs);
 }
 
-/* Calls f(..., rows, vecs) with numbers that the compiler knows. */
-#define CASE(f, rows, vecs, ...)           \
-    case (rows) * 8 + (vecs):              \
-        f(__VA_ARGS__, rows, vecs);        \
-        break;
-#define CASES(f, vecs, ...)                                                                        \
-    CASE(f, 1, vecs, __VA_ARGS__) CASE(f, 2, vecs, __VA_ARGS__) CASE(f, 3, vecs, __VA_ARGS__)      \
-    CASE(f, 4, vecs, __VA_ARGS__) CASE(f, 5, vecs, __VA_ARGS__) CASE(f, 6, vecs, __VA_ARGS__)
-#define DISPATCH(f, ...)                                                                           \
-    switch (rows * 8 + vecs) {                                                                     \
-        CASES(f, 1, __VA_ARGS__) CASES(f, 2, __VA_ARGS__) CASES(f, 3, __VA_ARGS__) CASES(f, 4, __VA_ARGS__) \
-    }
-
 void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,
                     bool add, uint32_t rows, uint32_t vecs)
 {
-    DISPATCH(tile_fixed, run, runs, panel, sums, stride, add)
+    TILE_DISPATCH(tile_fixed, run, runs, panel, sums, stride, add)
 }
 
 void CPU_NAME(tile_across)(const float *a, size_t step, uint32_t length, const float *panel, float *sums,
                            uint32_t stride, bool add, uint32_t rows, uint32_t vecs)
 {
-    DISPATCH(across_fixed, a, step, length, panel, sums, stride, add)
+    TILE_DISPATCH(across_fixed, a, step, length, panel, sums, stride, add)
 }

@@ -31,15 +31,17 @@ void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *pane
 void CPU_NAME(tile_across)(const float *a, size_t step, uint32_t length, const float *panel, float *sums,
                            uint32_t stride, bool add, uint32_t rows, uint32_t vecs);
 
-/* Strips of nearly equal height: n rows in the least number of strips of at most TILE_ROWS. */
-VEC_INLINE uint32_t strip_count(uint32_t n)
-{
-    return (n + TILE_ROWS - 1) / TILE_ROWS;
-}
-
-VEC_INLINE uint32_t strip_first(uint32_t n, uint32_t strip)
-{
-    return (uint32_t)((uint64_t)n * strip / strip_count(n));
-}
+/* Calls f(..., rows, vecs) with numbers that the compiler knows, from variables rows and vecs. */
+#define TILE_CASE(f, rows, vecs, ...)           \
+    case (rows) * 8 + (vecs):              \
+        f(__VA_ARGS__, rows, vecs);        \
+        break;
+#define TILE_CASES(f, vecs, ...)                                                                        \
+    TILE_CASE(f, 1, vecs, __VA_ARGS__) TILE_CASE(f, 2, vecs, __VA_ARGS__) TILE_CASE(f, 3, vecs, __VA_ARGS__)      \
+    TILE_CASE(f, 4, vecs, __VA_ARGS__) TILE_CASE(f, 5, vecs, __VA_ARGS__) TILE_CASE(f, 6, vecs, __VA_ARGS__)
+#define TILE_DISPATCH(f, ...)                                                                           \
+    switch (rows * 8 + vecs) {                                                                     \
+        TILE_CASES(f, 1, __VA_ARGS__) TILE_CASES(f, 2, __VA_ARGS__) TILE_CASES(f, 3, __VA_ARGS__) TILE_CASES(f, 4, __VA_ARGS__) \
+    }
 
 #endif

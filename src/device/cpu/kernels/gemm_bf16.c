@@ -1,0 +1,108 @@
+/* gemm with bf16 products and fp32 sums (--precision fast), for processors with bf16 dot products. Storage stays f32.
+ *
+ * A block's inputs are rounded to bf16 rows in the thread's memory, once for all panels; a panel's weights become
+ * pairs of k, [k / 2][column][2], and each dot product adds two k at a time. */
+#include "device/cpu/kernels/gemm_parts.h"
+#include "device/cpu/kernels/tile.h"
+
+#if VEC_BF16
+
+struct memory {
+    struct gemm_item item;
+    uint16_t inputs[MOST_ROWS * K_BLOCK];      /* [row][block] */
+    uint16_t panel[K_BLOCK * PANEL];           /* [block / 2][column][2] */
+};
+
+static struct cpu_plan plan(const struct cpu_args *a)
+{
+    return CPU_NAME(gemm_plan)(a, sizeof(struct memory));
+}
+
+/* The block's inputs, rounded; a block ends on an even k, so pairs may span two runs. */
+static void load_inputs(const struct gemm_params *p, struct memory *m, uint32_t length)
+{
+    for (uint32_t r = 0; r < m->item.rows; r++) {
+        uint16_t *to = m->inputs + (size_t)r * length;
+        for (uint32_t i = 0; i < m->item.run_count; i++) {
+            const struct gemm_run *run = &m->item.runs[i];
+            narrow_bf16(to, CPU_NAME(gemm_pixel)(p, run, &m->item.places[r]), run->length);
+            to += run->length;
+        }
+    }
+}
+
+static void pair_weights(uint16_t *to, const uint16_t *from, uint32_t length)
+{
+    for (uint32_t k = 0; k < length; k += 2)
+        for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
+            pair_bf16(to + (size_t)k * PANEL + 2 * c, from + (size_t)k * PANEL + c, from + (size_t)(k + 1) * PANEL + c);
+}
+
+/* sums[r][c] (+)= a[r] . panel over `length` k, as in tile.h. */
+VEC_INLINE void tile_fixed(const uint16_t *a, uint32_t length, const uint16_t *panel, float *sums, bool add,
+                           const int rows, const int vecs)
+{
+    vec sum[TILE_ROWS][TILE_VECS] = { 0 };
+
+    for (uint32_t k = 0; k < length; k += 2, panel += 2 * PANEL) {
+        vec_pairs b[TILE_VECS];
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) b[v] = pairs_load(panel + 2 * v * VEC_WIDTH);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++) {
+            vec_pairs x = pairs_all(a + (size_t)r * length + k);
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) sum[r][v] = vec_dot(sum[r][v], x, b[v]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            float *at = sums + r * PANEL + v * VEC_WIDTH;
+            vec_store(at, add ? vec_load(at) + sum[r][v] : sum[r][v]);
+        }
+}
+
+static void tile_bf16(const uint16_t *a, uint32_t length, const uint16_t *panel, float *sums, bool add, uint32_t rows,
+                      uint32_t vecs)
+{
+    TILE_DISPATCH(tile_fixed, a, length, panel, sums, add)
+}
+
+static void multiply_panel(const struct cpu_args *a, struct memory *m, uint32_t panel, uint32_t k, uint32_t length)
+{
+    const struct gemm_params *p = a->params;
+    struct gemm_item *it = &m->item;
+    uint32_t column = (it->panel + panel) * PANEL;
+    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)(it->panel + panel) * p->k * PANEL;
+    float *sums = it->sums + (size_t)panel * it->rows * PANEL;
+
+    pair_weights(m->panel, w + (size_t)k * PANEL, length);
+    for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
+        uint32_t rows = least(it->rows - r, TILE_ROWS);
+        tile_bf16(m->inputs + (size_t)r * length, length, m->panel, sums + r * PANEL, k > 0, rows,
+                  parts(least(p->cols - column, PANEL), VEC_WIDTH));
+        if (k + length == it->k) CPU_NAME(gemm_store)(a, it, panel, r, r + rows);
+    }
+}
+
+static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, void *memory)
+{
+    struct memory *m = memory;
+    struct gemm_item *it = &m->item;
+
+    CPU_NAME(gemm_begin)(a, plan, index, it);
+    for (uint32_t k = 0; k < it->k; k += it->block) {
+        uint32_t length = least(it->k - k, it->block);
+        CPU_NAME(gemm_block)(a, it, k, length);
+        load_inputs(a->params, m, length);
+        for (uint32_t panel = 0; panel < it->panels; panel++) multiply_panel(a, m, panel, k, length);
+    }
+}
+
+const struct cpu_kernel CPU_NAME(gemm_bf16) = { "gemm", "f32", true, plan, run_item };
+
+#else
+typedef int nothing_here;      /* a file must not be empty */
+#endif

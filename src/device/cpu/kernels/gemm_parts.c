@@ -1,0 +1,164 @@
+#include "device/cpu/kernels/gemm_parts.h"
+
+#include "device/cpu/kernels/math.h"
+#include "device/cpu/kernels/tile.h"
+
+enum {
+    LEAST_ROWS = 96,                       /* below it unpacking the weights would show */
+    ITEMS_PER_THREAD = 8,                  /* so that threads finish together */
+};
+
+static const float zeros[K_BLOCK];
+
+/* n cut into as few parts of at most `most` as there must be, as even as multiples of `unit` allow. */
+static uint32_t even_part(uint32_t n, uint32_t most, uint32_t unit)
+{
+    uint32_t part = parts(n, parts(n, most));
+    return parts(part, unit) * unit;
+}
+
+/* Large items use the cache best; they shrink while there are too few for the threads. */
+struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, size_t memory)
+{
+    uint32_t panels = parts(a->columns, PANEL), wanted = a->threads > 1 ? a->threads * ITEMS_PER_THREAD : 1;
+    uint32_t rows = even_part(a->rows, MOST_ROWS, TILE_ROWS), group = even_part(panels, MOST_PANELS, 1);
+
+    while (parts(a->rows, rows) * parts(panels, group) < wanted && group > 1) group = even_part(panels, group - 1, 1);
+    while (parts(a->rows, rows) * panels < wanted && rows > LEAST_ROWS)
+        rows = even_part(a->rows, rows - TILE_ROWS, TILE_ROWS);
+    return (struct cpu_plan) { parts(a->rows, rows) * parts(panels, group), rows, group, memory };
+}
+
+static void find_places(const struct gemm_params *p, struct gemm_place *places, uint32_t first, uint32_t rows)
+{
+    uint32_t out_pixels = p->out_h * p->out_w;
+
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t image = (first + i) / out_pixels, pixel = (first + i) % out_pixels;
+        places[i] = (struct gemm_place) {
+            .y = (int32_t)(pixel / p->out_w * p->stride) - (int32_t)p->pad_top,
+            .x = (int32_t)(pixel % p->out_w * p->stride) - (int32_t)p->pad_left,
+            .first = image * p->in_h * p->in_w, .image = image,
+        };
+    }
+}
+
+void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct gemm_item *it)
+{
+    const struct gemm_params *p = a->params;
+    uint32_t panels = parts(p->cols, PANEL), groups = parts(panels, plan->panels);
+
+    it->first = index / groups * plan->rows;
+    it->rows = least(p->rows - it->first, plan->rows);
+    it->panel = index % groups * plan->panels;
+    it->panels = least(panels - it->panel, plan->panels);
+    it->k = p->kernel_h * p->kernel_w * (p->c1 + p->c2);     /* what a panel holds beyond is zero */
+    it->block = even_part(it->k, K_BLOCK, 16);
+    find_places(p, it->places, it->first, it->rows);
+}
+
+void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32_t first, uint32_t length)
+{
+    const struct gemm_params *p = a->params;
+    uint32_t channels = p->c1 + p->c2, end = first + length, count = 0;
+
+    for (uint32_t k = first; k < end; k += it->runs[count++].length) {
+        uint32_t tap = k / channels, c = k % channels;
+        bool second = c >= p->c1;
+        it->runs[count] = (struct gemm_run) {
+            .ky = (int32_t)(tap / p->kernel_w), .kx = (int32_t)(tap % p->kernel_w),
+            .x = second ? (const float *)a->reads[1] + (c - p->c1) : (const float *)a->reads[0] + c,
+            .stride = second ? p->x2_stride : p->x1_stride,
+            .length = least(end - k, (second ? channels : p->c1) - c),
+        };
+    }
+    it->run_count = count;
+}
+
+const float *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_run *run,
+                                  const struct gemm_place *place)
+{
+    uint32_t y = (uint32_t)(place->y + run->ky), x = (uint32_t)(place->x + run->kx), shift = p->upsample - 1;
+
+    uint32_t seen_h = shift ? p->out_h : p->in_h, seen_w = shift ? p->out_w : p->in_w;
+
+    if (y >= seen_h || x >= seen_w) return zeros;
+    return run->x + (size_t)(place->first + (y >> shift) * p->in_w + (x >> shift)) * run->stride;
+}
+
+static void geglu(float *v)
+{
+    float value[PANEL / 2], gate[PANEL / 2];
+
+    for (int i = 0; i < PANEL / 2; i++) {
+        value[i] = v[i / 4 * 8 + i % 4];
+        gate[i] = v[i / 4 * 8 + 4 + i % 4];
+    }
+    for (int i = 0; i < PANEL / 2; i++) v[i] = value[i] * gelu(gate[i]);
+}
+
+static void activate(float *v, uint32_t act)
+{
+    switch (act) {
+    case ACT_SILU:
+        for (int i = 0; i < PANEL; i++) v[i] = silu(v[i]);
+        break;
+    case ACT_GELU:
+        for (int i = 0; i < PANEL; i++) v[i] = gelu(v[i]);
+        break;
+    case ACT_QUICK_GELU:
+        for (int i = 0; i < PANEL; i++) v[i] = quick_gelu(v[i]);
+        break;
+    case ACT_GEGLU:
+        geglu(v);
+        break;
+    }
+}
+
+/* One row of a panel's sums to y: `count` columns from `column` on, then zeros up to a multiple of 4. */
+VEC_INLINE void store_columns(const struct cpu_args *a, const float *sums, size_t row, uint32_t image, uint32_t column,
+                              uint32_t count)
+{
+    const struct gemm_params *p = a->params;
+    const float *bias = (const float *)a->reads[3] + column;
+    const float *per_image = (const float *)a->reads[4] + (size_t)image * p->per_image_stride + column;
+    float v[PANEL];
+
+    for (int i = 0; i < PANEL; i++) v[i] = sums[i] * p->scale;
+    if (p->flags & GEMM_BIAS)
+        for (uint32_t i = 0; i < count; i++) v[i] += bias[i];
+    if (p->flags & GEMM_PER_IMAGE)
+        for (uint32_t i = 0; i < count; i++) v[i] += per_image[i];
+    activate(v, p->act);
+    if (p->act == ACT_GEGLU) {
+        column /= 2;
+        count /= 2;
+    }
+    if (p->flags & GEMM_RESIDUAL)
+        for (uint32_t i = 0; i < count; i++)
+            v[i] += ((const float *)a->reads[5])[row * p->residual_stride + column + i];
+    float *y = (float *)a->writes[0] + row * p->y_stride + column;
+    uint32_t i = 0;
+    for (; i + VEC_WIDTH <= count; i += VEC_WIDTH) vec_store(y + i, vec_load(v + i));
+    for (; i < count; i++) y[i] = v[i];
+    for (; i % 4; i++) y[i] = 0;
+}
+
+static void store_row(const struct cpu_args *a, const float *sums, size_t row, uint32_t image, uint32_t column)
+{
+    const struct gemm_params *p = a->params;
+
+    if (p->cols - column >= PANEL)
+        store_columns(a, sums, row, image, column, PANEL);      /* a count that the compiler knows */
+    else
+        store_columns(a, sums, row, image, column, p->cols - column);
+}
+
+void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t first,
+                          uint32_t end)
+{
+    const float *sums = it->sums + (size_t)panel * it->rows * PANEL;
+
+    for (uint32_t i = first; i < end; i++)
+        store_row(a, sums + i * PANEL, it->first + i, it->places[i].image, (it->panel + panel) * PANEL);
+}

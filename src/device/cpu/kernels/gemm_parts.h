@@ -1,0 +1,69 @@
+/* What every gemm core shares: how the work is cut, where a row finds its inputs, and the epilogue (shaders/gemm.h).
+ *
+ * An item is a block of rows by a few panels of 64 columns. It takes k in blocks, cut evenly by k alone, and for each block
+ * goes through its panels: so the inputs of a block come from far memory once for all of them. An element's bits
+ * depend on its own operands, not on rows, items or threads. */
+#ifndef TINCT_CPU_GEMM_PARTS_H
+#define TINCT_CPU_GEMM_PARTS_H
+
+#include "device/cpu/kernels.h"
+#include "device/cpu/kernels/vec.h"
+
+#include "gemm.h"
+
+enum {
+    PANEL = 64,
+    K_BLOCK = 640,
+    MOST_ROWS = 240, MOST_PANELS = 5,      /* of an item: inputs, sums and weights share 1 MB of cache */
+    MOST_RUNS = K_BLOCK / 4,
+};
+
+struct gemm_place {            /* what row's first tap sees */
+    int32_t y, x;              /* of the upsampled input */
+    uint32_t first;            /* pixel of its image */
+    uint32_t image;
+};
+
+struct gemm_run {              /* part of k inside one tap and one source */
+    int32_t ky, kx;
+    const float *x;            /* that source from the first channel on */
+    uint32_t stride, length;
+};
+
+struct gemm_item {
+    uint32_t first, rows;              /* rows of y */
+    uint32_t panel, panels;
+    uint32_t k, block;                 /* all of k that has inputs; rows of w in a block */
+    struct gemm_place places[MOST_ROWS];
+    struct gemm_run runs[MOST_RUNS];   /* of the block at hand */
+    uint32_t run_count;
+    float sums[MOST_PANELS * MOST_ROWS * PANEL];       /* [panel][row][column] */
+};
+
+static inline uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint32_t parts(uint32_t whole, uint32_t part)
+{
+    return (whole + part - 1) / part;
+}
+
+/* How a dispatch is cut; memory is what a thread of this core needs. */
+struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, size_t memory);
+
+void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct gemm_item *it);
+
+/* Finds the runs of k in [k, k + length). */
+void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32_t k, uint32_t length);
+
+/* The first of a run's channels that a row sees, or zeros. */
+const float *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_run *run,
+                                  const struct gemm_place *place);
+
+/* Rows [first, end) of one of the item's panels to y: bias, per_image, activation, residual. */
+void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t first,
+                          uint32_t end);
+
+#endif
