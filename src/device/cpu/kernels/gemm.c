@@ -1,6 +1,6 @@
 /* gemm on the processor (shaders/gemm.h), in fp32: linear layers and convolutions.
  *
- * A block's weights are widened to fp32 into the thread's memory, a panel at a time, and multiplied a strip of rows at a
+ * An item has one panel. A block's weights are widened to fp32 into the thread's memory and multiplied a strip of rows at a
  * time in tiles (tile.h) whose sums stay in the cache until the last block. For every tap of a convolution a row's
  * pointer moves to the pixel that the tap sees, or to zeros outside the image. */
 #include "device/cpu/kernels/gemm_parts.h"
@@ -8,13 +8,13 @@
 
 struct memory {
     struct gemm_item item;
-    float panel[K_BLOCK * PANEL];
+    _Alignas(64) float panel[K_BLOCK * PANEL];
     struct tile_run aimed[MOST_RUNS];
 };
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    return CPU_NAME(gemm_plan)(a, sizeof(struct memory));
+    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { MOST_ROWS, 1, sizeof(struct memory) });
 }
 
 /* Where a strip's rows stand in each run. */
@@ -45,21 +45,19 @@ static void multiply_strip(struct memory *m, uint32_t length, float *sums, uint3
                        parts(least(columns - c, TILE_COLUMNS), VEC_WIDTH));
 }
 
-/* One panel takes in k of [k, k + length). */
-static void multiply_panel(const struct cpu_args *a, struct memory *m, uint32_t panel, uint32_t k, uint32_t length)
+/* The item's panel takes in k of [k, k + length). */
+static void multiply(const struct cpu_args *a, struct memory *m, uint32_t k, uint32_t length)
 {
     const struct gemm_params *p = a->params;
     struct gemm_item *it = &m->item;
-    uint32_t column = (it->panel + panel) * PANEL;
-    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)(it->panel + panel) * p->k * PANEL;
-    float *sums = it->sums + (size_t)panel * it->rows * PANEL;
+    const uint16_t *w = (const uint16_t *)a->reads[2] + ((size_t)it->panel * p->k + k) * PANEL;
 
-    widen(m->panel, w + (size_t)k * PANEL, length);
+    widen(m->panel, w, length);
     for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
         aim(p, m, r, rows);
-        multiply_strip(m, length, sums + r * PANEL, rows, least(p->cols - column, PANEL), k > 0);
-        if (k + length == it->k) CPU_NAME(gemm_store)(a, it, panel, r, r + rows);
+        multiply_strip(m, length, it->sums + r * PANEL, rows, least(p->cols - it->panel * PANEL, PANEL), k > 0);
+        if (k + length == it->k) CPU_NAME(gemm_store)(a, it, 0, r, r + rows);
     }
 }
 
@@ -72,7 +70,7 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     for (uint32_t k = 0; k < it->k; k += it->block) {
         uint32_t length = least(it->k - k, it->block);
         CPU_NAME(gemm_block)(a, it, k, length);
-        for (uint32_t panel = 0; panel < it->panels; panel++) multiply_panel(a, m, panel, k, length);
+        multiply(a, m, k, length);
     }
 }
 

@@ -7,15 +7,17 @@
 
 #if VEC_BF16
 
+enum { ROWS = 240, PANELS = 5 };       /* of an item at most: inputs, sums and weights share 1 MB of cache */
+
 struct memory {
     struct gemm_item item;
-    uint16_t inputs[MOST_ROWS * K_BLOCK];      /* [row][block] */
-    uint16_t panel[K_BLOCK * PANEL];           /* [block / 2][column][2] */
+    _Alignas(64) uint16_t inputs[ROWS * K_BLOCK];           /* [row][block] */
+    _Alignas(64) uint16_t panel[K_BLOCK * PANEL];         /* [block / 2][column][2] */
 };
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    return CPU_NAME(gemm_plan)(a, sizeof(struct memory));
+    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, PANELS, sizeof(struct memory) });
 }
 
 /* The block's inputs, rounded; a block ends on an even k, so pairs may span two runs. */

@@ -17,16 +17,15 @@ static uint32_t even_part(uint32_t n, uint32_t most, uint32_t unit)
     return parts(part, unit) * unit;
 }
 
-/* Large items use the cache best; they shrink while there are too few for the threads. */
-struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, size_t memory)
+struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits most)
 {
     uint32_t panels = parts(a->columns, PANEL), wanted = a->threads > 1 ? a->threads * ITEMS_PER_THREAD : 1;
-    uint32_t rows = even_part(a->rows, MOST_ROWS, TILE_ROWS), group = even_part(panels, MOST_PANELS, 1);
+    uint32_t rows = even_part(a->rows, most.rows, TILE_ROWS), group = even_part(panels, most.panels, 1);
 
     while (parts(a->rows, rows) * parts(panels, group) < wanted && group > 1) group = even_part(panels, group - 1, 1);
     while (parts(a->rows, rows) * panels < wanted && rows > LEAST_ROWS)
         rows = even_part(a->rows, rows - TILE_ROWS, TILE_ROWS);
-    return (struct cpu_plan) { parts(a->rows, rows) * parts(panels, group), rows, group, memory };
+    return (struct cpu_plan) { parts(a->rows, rows) * parts(panels, group), rows, group, most.memory };
 }
 
 static void find_places(const struct gemm_params *p, struct gemm_place *places, uint32_t first, uint32_t rows)

@@ -1,8 +1,7 @@
 /* What every gemm core shares: how the work is cut, where a row finds its inputs, and the epilogue (shaders/gemm.h).
  *
- * An item is a block of rows by a few panels of 64 columns. It takes k in blocks, cut evenly by k alone, and for each block
- * goes through its panels: so the inputs of a block come from far memory once for all of them. An element's bits
- * depend on its own operands, not on rows, items or threads. */
+ * An item is a block of rows by one or a few panels of 64 columns, and takes k in blocks. Those are cut evenly by k
+ * alone: an element's bits depend on its own operands, not on rows, items or threads. */
 #ifndef TINCT_CPU_GEMM_PARTS_H
 #define TINCT_CPU_GEMM_PARTS_H
 
@@ -14,7 +13,8 @@
 enum {
     PANEL = 64,
     K_BLOCK = 640,
-    MOST_ROWS = 240, MOST_PANELS = 5,      /* of an item: inputs, sums and weights share 1 MB of cache */
+    MOST_ROWS = 480,           /* of an item */
+    MOST_SUMS = 240 * 5 * PANEL,
     MOST_RUNS = K_BLOCK / 4,
 };
 
@@ -37,7 +37,7 @@ struct gemm_item {
     struct gemm_place places[MOST_ROWS];
     struct gemm_run runs[MOST_RUNS];   /* of the block at hand */
     uint32_t run_count;
-    float sums[MOST_PANELS * MOST_ROWS * PANEL];       /* [panel][row][column] */
+    _Alignas(64) float sums[MOST_SUMS];     /* [panel][row][column] */
 };
 
 static inline uint32_t least(uint32_t a, uint32_t b)
@@ -50,8 +50,13 @@ static inline uint32_t parts(uint32_t whole, uint32_t part)
     return (whole + part - 1) / part;
 }
 
-/* How a dispatch is cut; memory is what a thread of this core needs. */
-struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, size_t memory);
+struct gemm_limits {
+    uint32_t rows, panels;     /* the most of one item: rows <= MOST_ROWS, rows * panels * PANEL <= MOST_SUMS */
+    size_t memory;             /* bytes that a thread needs */
+};
+
+/* How a dispatch is cut: items as large as they may be, smaller while there are too few for the threads. */
+struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits most);
 
 void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct gemm_item *it);
 
