@@ -8,7 +8,8 @@
 #include "text/describe.h"
 #include "text/tokenizer.h"
 
-static const char prompt[] = "<lora:a:0.5:te=1><x:y> na\xc3\xafve [(cat:1.2)|\xe6\x9d\xb1] BREAK [b:c:3] tiny, tiny AND d :0.5";
+static const char prompt[] = "<lora:a:0.5:te=1><x:y> na\xc3\xafve [(cat:1.2)|\xe6\x9d\xb1] BREAK "
+                             "[b:c:3] tiny, tiny AND d :0.5";
 static char expected[2][1 << 16];
 
 static bool describe(bool json, struct tinct_err *err)

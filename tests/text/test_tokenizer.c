@@ -139,7 +139,8 @@ static void cost_does_not_explode(void **state)
     (void)state;
 
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
-        double small = seconds_for(patterns[i], 1 << 14), large = seconds_for(patterns[i], 1 << 20);
+        double small = seconds_for(patterns[i], 1 << 14);
+        double large = seconds_for(patterns[i], 1 << 20);
         if (large > 600 * (small + 1e-4))
             fail_msg("%s: %g s for 16 KiB, %g s for 1 MiB", patterns[i], small, large);
     }
