@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "attention.h"
 #include "check.h"
 #include "device/device.h"
 #include "layer_norm.h"
@@ -325,6 +326,30 @@ static void times_are_kept(void **state)
     close_clean(device);
 }
 
+/* Software drivers would cut its loops short and give a wrong sum. */
+static void too_many_rounds_are_refused(void **state)
+{
+    const uint64_t row = 512 * sizeof(float), keys = 30000;
+    struct tinct_err err = { 0 };
+    struct device *device = open_one();
+    struct buffer *k = buffer_create(device, keys * row, &err);
+    struct pass *pass = pass_begin(device);
+
+    (void)state;
+    assert_non_null(k);
+    pass_dispatch(pass, &(struct dispatch) {
+        .kernel = "attention", .variant = "f32",
+        .reads = { span(k, 0, 8 * row, 0), span(k, 0, keys * row, 0), span(k, 0, keys * row, 0) },
+        .writes = { span(k, 0, 8 * row, row) }, .rows = 8,
+        .params = &(struct attention_params) { .images = 1, .heads = 1, .head_dim = 512, .q_rows = 8, .k_rows = keys,
+                                               .q_stride = 512, .k_stride = 512, .v_stride = 512, .y_stride = 512 },
+        .params_size = sizeof(struct attention_params) });
+    check_refused(pass_end(pass, &err), &err, TINCT_ERR_DEVICE, "rounds of a loop, its driver does 65535");
+    pass_free(pass);
+    buffer_free(k);
+    close_clean(device);
+}
+
 /* ---- the pipeline cache ----------------------------------------------------------------------- */
 
 static void use_cache(const char *dir)
@@ -481,6 +506,7 @@ int main(void)
         cmocka_unit_test(memory_can_be_staged),
         cmocka_unit_test(work_is_cut_into_pieces),
         cmocka_unit_test(times_are_kept),
+        cmocka_unit_test(too_many_rounds_are_refused),
         cmocka_unit_test(the_pipeline_cache_is_kept_and_checked),
         cmocka_unit_test(every_call_may_fail),
         cmocka_unit_test(a_lost_device_stays_lost),
