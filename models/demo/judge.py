@@ -31,7 +31,7 @@ class Painter:
     def __init__(self, program, model, loras, device):
         self.program, self.folder = program, tempfile.TemporaryDirectory()
         self.options = ["-m", str(model), "--lora-model-dir", str(loras), "-W", "256", "-H", "256", "--steps", "20", "--cfg-scale", "6",
-                        "--sampling-method", "dpm++2m", "--scheduler", "karras", "--device", device, "-q", "--force"]
+                        "--sampling-method", "DPM++ 2M", "--scheduler", "karras", "--device", device, "-q", "--force"]
 
     def paint(self, prompt, seed, negative=""):
         out = Path(self.folder.name) / "picture.png"

@@ -56,9 +56,10 @@ def loss_of(vae, x, noise):
     y = vae.decode(z.contiguous(memory_format=torch.channels_last)).float()
     d = y - x
     edges = (d[..., 1:] - d[..., :-1]).abs().mean() + (d[..., 1:, :] - d[..., :-1, :]).abs().mean()
+    broad = sum(F.avg_pool2d(d, k).abs().mean() for k in (4, 16))       # colours of whole areas: learnt last otherwise
     mse = (d * d).mean()
     kl = 0.5 * (mean * mean + logvar.exp() - 1 - logvar).mean()
-    return d.abs().mean() + 0.5 * edges + 2 * mse + KL * kl, mse
+    return d.abs().mean() + 0.5 * edges + broad + 2 * mse + KL * kl, mse
 
 
 @torch.no_grad()
