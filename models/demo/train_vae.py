@@ -16,7 +16,7 @@ from common import EMA, HELD_OUT, Log, Team, batches, launch, rate_at, save, tra
 from nets import VAE
 from scenes import paint, sample
 
-PEAK, KL = 6e-4, 1e-4
+PEAK, KL = 2e-4, 1e-4                 # at 6e-4 it stalls near 16.5 dB (measured)
 SAVE_SECONDS = 180
 
 
