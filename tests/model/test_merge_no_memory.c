@@ -6,7 +6,7 @@
 #include "temporary.h"
 #include "tensor_file.h"
 
-#ifdef TESTS_CAN_FAIL_MALLOC
+#ifdef FAILING_MALLOC
 enum { OUTPUTS = 80, INPUTS = 24, RANK = 5, WEIGHT_BYTES = 2 * 64 * 32 * 2 };
 
 static bool give_factors(void *user, float *up, float *down, struct tinct_err *err)
@@ -94,27 +94,27 @@ static bool fail_one(const struct layers *l, long n)
 {
     struct tinct_err err = { 0 };
 
-    open_blocks = 0;
-    until_failure = n;
-    armed = true;
+    malloc_open_blocks = 0;
+    malloc_until_failure = n;
+    malloc_armed = true;
     struct merge *m = merge_create(l->ws, &(struct merge_options) { 1, 1 });
-    bool ok = m && change(m, &err), reached = until_failure < 0;
-    armed = false;
+    bool ok = m && change(m, &err), reached = malloc_until_failure < 0;
+    malloc_armed = false;
     if (m && !ok && err.code != TINCT_ERR_MEMORY) fail_msg("allocation %ld: %s", n, err.text);
     if (!reached && !ok) fail_msg("%s", err.text);
     if (m && !ok && merge_usable(m, &err)) assert_true(is_pristine(l));
     if (ok) assert_false(is_pristine(l));
 
-    until_failure = 1000000;
-    armed = true;
+    malloc_until_failure = 1000000;
+    malloc_armed = true;
     if (m) {
         merge_begin(m);
         assert_true(merge_apply(m, NULL, &err));
     }
     merge_free(m);
-    armed = false;
+    malloc_armed = false;
     assert_true(is_pristine(l));
-    if (open_blocks) fail_msg("%ld blocks left after allocation %ld failed", open_blocks, n);
+    if (malloc_open_blocks) fail_msg("%ld blocks left after allocation %ld failed", malloc_open_blocks, n);
     return reached;
 }
 

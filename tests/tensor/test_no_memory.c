@@ -10,7 +10,7 @@
 #include "tensor/pack.h"
 #include "tensor_file.h"
 
-#ifdef TESTS_CAN_FAIL_MALLOC
+#ifdef FAILING_MALLOC
 static const char *write_file(void)
 {
     struct tensor_file f;
@@ -62,13 +62,13 @@ static void fail_each(const char *name, bool (*run)(const char *path, struct tin
 
     for (;; n++) {
         struct tinct_err err = { 0 };
-        armed = true;
-        until_failure = n;
-        open_blocks = 0;
+        malloc_armed = true;
+        malloc_until_failure = n;
+        malloc_open_blocks = 0;
         bool ok = run(path, &err);
-        bool reached = until_failure < 0;
-        armed = false;
-        if (open_blocks) fail_msg("%s: %ld blocks left after allocation %ld failed", name, open_blocks, n);
+        bool reached = malloc_until_failure < 0;
+        malloc_armed = false;
+        if (malloc_open_blocks) fail_msg("%s: %ld blocks left after allocation %ld failed", name, malloc_open_blocks, n);
         if (!ok && err.code != TINCT_ERR_MEMORY) fail_msg("%s: allocation %ld: %s", name, n, err.text);
         if (!reached) {
             if (!ok) fail_msg("%s: %s", name, err.text);
