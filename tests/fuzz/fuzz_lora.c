@@ -177,7 +177,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct input in = { bytes, size };
 
     if (!targets) {
-        snprintf(path, sizeof path, "/tmp/tinct-fuzz-lora-%ld.safetensors", (long)getpid());
+        snprintf(path, sizeof path, "%s/tinct-fuzz-lora-%ld.safetensors", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm",
+                 (long)getpid());
         check((targets = lora_targets_create(LORA_SD1, find_layer, NULL, NULL)) != NULL);
         check(lora_targets_count(targets) == LAYERS);
     }

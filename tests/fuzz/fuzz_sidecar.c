@@ -94,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     size_t length;
 
     if (!folder[0]) {
-        snprintf(folder, sizeof folder, "/tmp/tinct-fuzz-XXXXXX");
+        snprintf(folder, sizeof folder, "%s/tinct-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
         check(mkdtemp(folder) != NULL);
         snprintf(lora, sizeof lora, "%s/a.safetensors", folder);
     }
