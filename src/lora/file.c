@@ -163,8 +163,8 @@ static bool refuse_other(const struct lora_file *file, struct tinct_err *err)
 
 static bool classify(struct lora_file *file, struct tinct_err *err)
 {
-    struct lora_adapter *adapter = lora_adapter_find(file->st);
-    bool ok = true, any = false;
+    struct lora_adapter *adapter;
+    bool ok = lora_adapter_find(&adapter, file->st, err), any = false;
 
     for (uint32_t i = 0; ok && i < file->count; i++) {
         struct lora_module *m = &file->modules[i];

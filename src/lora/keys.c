@@ -104,6 +104,7 @@ bool lora_key_split(struct lora_key *out, const char *key)
     memcpy(out->module, key, length - longest);
     out->module[length - longest] = '\0';
     drop_component(out->module, "processor");
+    drop_component(out->module, "base_model.model"); /* behind "unet.", as some trainers wrote it */
     return true;
 }
 

@@ -14,26 +14,36 @@ struct lora_adapter {
 
 /* ---- the adapter's settings --------------------------------------------- */
 
-static struct json *read_neighbour(const struct safetensors *st)
+/* JSON that is none counts as absent, but want of memory does not: the picture would be another. */
+static bool parse(struct json **root, const char *text, size_t size, struct tinct_err *err)
+{
+    struct tinct_err why = { 0 };
+
+    *root = json_parse(text, size, &why);
+    return *root || why.code != TINCT_ERR_MEMORY || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a LoRA's settings");
+}
+
+static bool read_neighbour(struct json **root, const struct safetensors *st, struct tinct_err *err)
 {
     static const char name[] = "adapter_config.json";
     const char *path = file_path(safetensors_file(st)), *slash = strrchr(path, '/');
-    size_t folder = slash ? (size_t)(slash - path) + 1 : 0;
+    size_t folder = slash ? (size_t)(slash - path) + 1 : 0, size = 0;
     char *neighbour = malloc(folder + sizeof name), *text = NULL;
-    struct json *root = NULL;
-    struct file *file;
+    struct tinct_err why = { 0 };
+    bool ok = neighbour != NULL;
 
-    if (!neighbour) return NULL;
-    memcpy(neighbour, path, folder);
-    memcpy(neighbour + folder, name, sizeof name);
-    if ((file = file_open(neighbour, NULL))) {
-        size_t size = file_size(file) <= JSON_MAX_BYTES ? (size_t)file_size(file) : 0;
-        if (size && (text = malloc(size)) && file_read(file, text, 0, size, NULL)) root = json_parse(text, size, NULL);
+    if (ok) {
+        memcpy(neighbour, path, folder);
+        memcpy(neighbour + folder, name, sizeof name);
+        struct file *file = file_open(neighbour, &why);
+        if (file && file_size(file) <= JSON_MAX_BYTES) size = (size_t)file_size(file);
+        ok = why.code != TINCT_ERR_MEMORY && (!size || (text = malloc(size)));
+        if (ok && text && file_read(file, text, 0, size, NULL)) ok = parse(root, text, size, err);
+        file_close(file);
     }
     free(text);
-    file_close(file);
     free(neighbour);
-    return root;
+    return ok || tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory for its settings", path);
 }
 
 /* An adapter_config.json belongs to the file that PEFT writes beside it, and to no other LoRA of the folder. */
@@ -43,18 +53,22 @@ static bool is_adapter_model(const struct safetensors *st)
     return !strcmp(slash ? slash + 1 : path, "adapter_model.safetensors");
 }
 
-struct lora_adapter *lora_adapter_find(const struct safetensors *st)
+bool lora_adapter_find(struct lora_adapter **adapter, const struct safetensors *st, struct tinct_err *err)
 {
     const char *metadata = safetensors_metadata(st, "lora_adapter_metadata");
-    struct json *root = metadata ? json_parse(metadata, strlen(metadata), NULL) : NULL;
-    struct lora_adapter *adapter = NULL;
-    bool sectioned = root != NULL;
+    struct json *root = NULL;
 
-    if (!root && is_adapter_model(st)) root = read_neighbour(st);
-    if (root) adapter = malloc(sizeof *adapter);
-    if (adapter) *adapter = (struct lora_adapter) { root, sectioned };
-    else json_free(root);
-    return adapter;
+    *adapter = NULL;
+    if (metadata && !parse(&root, metadata, strlen(metadata), err)) return false;
+    bool sectioned = root != NULL;
+    if (!root && is_adapter_model(st) && !read_neighbour(&root, st, err)) return false;
+    if (!root) return true;
+    if ((*adapter = malloc(sizeof **adapter))) {
+        **adapter = (struct lora_adapter) { root, sectioned };
+        return true;
+    }
+    json_free(root);
+    return tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a LoRA's settings");
 }
 
 void lora_adapter_free(struct lora_adapter *adapter)

@@ -9,8 +9,9 @@
  * adapter_config.json beside the file. */
 struct lora_adapter;
 
-/* NULL where there is none (or none that can be read: such a file is as one without). */
-struct lora_adapter *lora_adapter_find(const struct safetensors *st);
+/* *adapter is NULL where there is none (or none that can be read: such a file is as one
+ * without). Refused with TINCT_ERR_MEMORY only. */
+bool lora_adapter_find(struct lora_adapter **adapter, const struct safetensors *st, struct tinct_err *err);
 void lora_adapter_free(struct lora_adapter *adapter); /* NULL is fine */
 
 /* Sets rank, alpha, has_alpha and scale from type and parts. adapter may be NULL.
