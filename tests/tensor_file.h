@@ -59,8 +59,8 @@ static inline void *tensor_file_add(struct tensor_file *f, const char *name, enu
     snprintf(at, (size_t)(end - at), "],\"data_offsets\":[%zu,%zu]}", begin, begin + bytes);
     tensor_file_append(f, text);
 
-    if (begin + bytes >= f->data_room) { /* also where nothing is there yet, for a tensor without values */
-        f->data_room = 2 * (begin + bytes) + 16;
+    if (begin + bytes > f->data_room) {
+        f->data_room = 2 * (begin + bytes);
         f->data = realloc(f->data, f->data_room);
     }
     f->data_bytes += bytes;

@@ -106,6 +106,7 @@ static bool write_recipe(struct input *in, const char *path)
     unsigned count = take(in) % 24;
 
     tensor_file_begin_with(&f, metadata[take(in) % 4]);
+    tensor_file_add(&f, "first", DTYPE_U8, 0, NULL); /* so that the data is there when an empty tensor comes */
     while (count--) add_tensor(&f, in);
     bool ok = tensor_file_save(&f, path);
     tensor_file_free(&f);
