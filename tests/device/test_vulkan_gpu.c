@@ -99,7 +99,7 @@ static void nothing_spills(void **state)
 {
     const char *output = temporary_path("stats");
     char line[300], module[300] = "";
-    int status, shaders = 0, bad = 0;
+    int status = 0, shaders = 0, bad = 0;
     pid_t child = fork();
 
     (void)state;
