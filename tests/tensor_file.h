@@ -64,7 +64,7 @@ static inline void *tensor_file_add(struct tensor_file *f, const char *name, enu
         f->data = realloc(f->data, f->data_room);
     }
     f->data_bytes += bytes;
-    return memset(f->data + begin, 0, bytes);
+    return f->data ? memset(f->data + begin, 0, bytes) : NULL;      /* nothing but empty tensors so far */
 }
 
 static inline bool tensor_file_save(struct tensor_file *f, const char *path)
