@@ -35,6 +35,7 @@ parity_list() {
     parity="sh tests/parity/run.sh" stage=build/tests/parity/stage tiny=build/tests/parity/tiny.safetensors
     build/tests/tiny-checkpoint tests/parity/sd15_tensors.tsv $tiny
     echo "parity-tokens 900 $parity tokens.py build/tests/parity/tokens $vocabulary"
+    echo "parity-layouts 900 $parity layouts.py build/tinct"
     echo "parity-stages-cpu 900 $parity stages.py $stage $tiny --vae 32"
     echo "parity-stages-cpu-fast 900 $parity stages.py $stage $tiny --vae 32 --precision fast --like bf16"
     echo "parity-stages-vulkan 900 $parity stages.py $stage $tiny --vae 32 --device llvmpipe"

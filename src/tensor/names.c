@@ -84,7 +84,7 @@ static bool unet_down(char out[NAMES_BYTES], unsigned block, unsigned element, c
 
 static bool unet_up(char out[NAMES_BYTES], unsigned block, unsigned element, const char *rest)
 {
-    const char *conv = element ? after(rest, "conv.") : NULL;
+    const char *conv = element && block % 3 == 2 ? after(rest, "conv.") : NULL;   /* the last of a level goes up */
     char head[64];
 
     snprintf(head, sizeof head, "up_blocks.%u.upsamplers.0.conv.", block / 3);
