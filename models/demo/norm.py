@@ -1,10 +1,15 @@
 """Group normalisation followed by SiLU, as one step with a backward pass of its own.
 
 PyTorch's group norm takes three quarters of a training step on a processor, since its backward
-pass runs over a picture channel by channel. Here both passes are sums over rows of channels and
-one affine map, on channels-last tensors: three times faster. On a GPU PyTorch's own is used.
+pass runs over a picture channel by channel. norm.c does both passes on channels-last bf16 tensors,
+ten times faster; it is compiled on first use. On a GPU, and for painting, PyTorch's own is used.
 """
-import math
+import ctypes
+import hashlib
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -13,55 +18,48 @@ from torch import nn
 GROUPS = 32
 
 
+@cache
+def kernels():
+    """norm.c as a library, compiled for this very processor into the cache folder."""
+    source = Path(__file__).with_name("norm.c")
+    processor = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tinct")
+    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / f"norm-{hashlib.sha256(source.read_bytes() + processor.encode()).hexdigest()[:12]}.so"
+    if not library.exists():
+        part = f"{library}.{os.getpid()}"
+        subprocess.run([os.environ.get("CC", "cc"), "-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-mrecip", "-shared", "-fPIC", "-o", part, source, "-lm"], check=True)
+        os.replace(part, library)
+    return ctypes.CDLL(str(library))
+
+
+def _pointers(*tensors):
+    return [ctypes.c_void_p(t.data_ptr()) for t in tensors]
+
+
 class _NormSilu(torch.autograd.Function):
     """y = act((x - mean) * rstd * w + b), mean and rstd over a group of channels and all pixels."""
 
     @staticmethod
     def forward(ctx, x, w, b, eps, silu):
         n, c, height, width = x.shape
-        v = x.permute(0, 2, 3, 1).reshape(n, height * width, c)
-        count = height * width * c // GROUPS
-        mean = _over_group(_sum_pixels(v), count)
-        square = _over_group(_sum_pixels(v * v), count)
-        rstd = torch.rsqrt((square - mean * mean).clamp_min(0) + eps)
-        gain = rstd * w
-        y = torch.addcmul((b - mean * gain).to(v.dtype)[:, None], v, gain.to(v.dtype)[:, None])
-        ctx.save_for_backward(v, y if silu else None, w, mean, rstd)
-        ctx.shape, ctx.count = x.shape, count
-        if silu:
-            y = F.silu(y)
-        return y.view(n, height, width, c).permute(0, 3, 1, 2)
+        x = x.bfloat16().contiguous(memory_format=torch.channels_last)
+        y = torch.empty_like(x)
+        mean, rstd = torch.empty(2, n, c)
+        kernels().norm_forward(*_pointers(y, mean, rstd, x, w, b), ctypes.c_float(eps), ctypes.c_int(silu), *map(ctypes.c_size_t, (n, height * width, c)))
+        ctx.save_for_backward(x, mean, rstd, w, b)
+        ctx.silu = silu
+        return y
 
     @staticmethod
     def backward(ctx, g):
-        v, before, w, mean, rstd = ctx.saved_tensors
-        n, c, height, width = ctx.shape
-        g = g.permute(0, 2, 3, 1).reshape(v.shape).to(v.dtype)
-        if before is not None:
-            g = torch.ops.aten.silu_backward(g, before)
-        db = _sum_pixels(g)
-        dw = rstd * (_sum_pixels(g * v) - mean * db)           # sum of g * normalised x
-        k1, k2 = _over_group(db * w, ctx.count), _over_group(dw * w, ctx.count)
-        # dx = rstd * (w g - k1 - k2 (x - mean) rstd), gathered into gains of g and x and a constant
-        gain_x = -rstd * rstd * k2
-        constant = -rstd * k1 - mean * gain_x
-        dx = torch.addcmul(constant.to(v.dtype)[:, None], v, gain_x.to(v.dtype)[:, None])
-        dx = dx.addcmul_(g, (rstd * w).to(v.dtype)[:, None])
-        return dx.view(n, height, width, c).permute(0, 3, 1, 2), dw.sum(0), db.sum(0), None, None
-
-
-def _sum_pixels(v):
-    """[n, pixels, c] -> [n, c] fp32. Runs of pixels are summed first in v's own type (inside, PyTorch
-    sums them in fp32), which saves an fp32 copy of everything."""
-    n, pixels, c = v.shape
-    runs = math.gcd(pixels, 64)
-    return v.view(n, runs, -1, c).sum(1).sum(1, dtype=torch.float32)
-
-
-def _over_group(sums, count):
-    """[n, c] sums of channels -> [n, c] means of the groups they are in."""
-    n, c = sums.shape
-    return (sums.view(n, GROUPS, -1).sum(2) / count).repeat_interleave(c // GROUPS, 1)
+        x, mean, rstd, w, b = ctx.saved_tensors
+        n, c, height, width = x.shape
+        g = g.bfloat16().contiguous(memory_format=torch.channels_last)
+        dx = torch.empty_like(x)
+        dw, db = torch.zeros(2, c)
+        kernels().norm_backward(*_pointers(dx, dw, db, g, x, mean, rstd, w, b), ctypes.c_int(ctx.silu), *map(ctypes.c_size_t, (n, height * width, c)))
+        return dx, dw, db, None, None
 
 
 class GroupNorm(nn.GroupNorm):
