@@ -166,6 +166,59 @@ TINCT_API bool tinct_image_save(const struct tinct_image *image, const char *pat
 
 TINCT_API void tinct_image_free(struct tinct_image *image);
 
+/* ---- the LoRAs that there are ------------------------------------------- */
+
+struct tinct_lora_list_options {
+    const char *lora_dir;   /* a folder of LoRAs, subfolders included; NULL: none */
+    const char *models_dir; /* a models folder: A1111's Lora and LyCORIS, ComfyUI's loras below it; NULL: none */
+    const char *cache_dir;  /* where hashes are remembered; NULL: nowhere */
+    const char *model;      /* a checkpoint: cards then say whether they fit it; NULL: they do not */
+};
+
+/* What a LoRA is, what calls it, how strong it is meant to be. Texts are UTF-8, "" where nobody says,
+ * and may hold control characters: they come from strangers. */
+struct tinct_lora_card {
+    const char *name;       /* what <lora:name:1> takes: below its folder, without ".safetensors" */
+    const char *path;
+    const char *why;        /* why it cannot be read, or does not fit the model; "" */
+    bool readable;          /* false: nothing below is known */
+    bool fits;              /* the model; where none was asked about: readable */
+    const char *alias;      /* what its trainer called it */
+    const char *base;       /* "SD1.x", "SDXL (Pony)"; "unknown" */
+    const char *type;       /* "LoRA", "LoCon", "LoHa", "DoRA" ... */
+    uint32_t modules, matched;     /* layers it changes; how many of them the model has, 0 where none was asked about */
+    uint32_t rank_min, rank_max;   /* 0: it has no ranks */
+    float alpha_min, alpha_max;    /* 0: none stored */
+    float weight;           /* suggested strength; 1 where nobody says */
+    bool weight_told;       /* somebody says */
+    const char *const *triggers;   /* [trigger_count] words that call it, best first */
+    size_t trigger_count;
+    const char *triggers_by;       /* "sidecar", "modelspec", "civitai", "training folders", "training tags"; "none" */
+    const char *negative, *description, *notes, *hint;
+    const char *preview;    /* path of a picture, or "embedded" in the file */
+    const char *hash;       /* AutoV3, 12 hex digits, where the file stores it */
+};
+
+struct tinct_loras;
+
+/* List the folders, sorted by name; files are not opened yet. One thread at a time.
+ * A folder that is not there holds nothing. Refused: a folder that cannot be read or holds more than
+ * 16,384 LoRAs; a model that is no checkpoint. Close with tinct_loras_close. */
+TINCT_API struct tinct_loras *tinct_loras_open(const struct tinct_lora_list_options *options, struct tinct_err *err);
+TINCT_API void tinct_loras_close(struct tinct_loras *loras);    /* NULL is fine; ends its cards */
+
+TINCT_API size_t tinct_loras_count(const struct tinct_loras *loras);
+TINCT_API const char *tinct_loras_name(const struct tinct_loras *loras, size_t index);   /* reads nothing */
+
+/* The card, read from the file's header and sidecars when it is first asked for (about a millisecond).
+ * A file that cannot be read has a card that says why; NULL only without memory. */
+TINCT_API const struct tinct_lora_card *tinct_loras_card(struct tinct_loras *loras, size_t index,
+                                                         struct tinct_err *err);
+
+/* The index of the LoRA that a prompt means by name (a name below the folder, a file name, an alias, a hash).
+ * Refused with TINCT_ERR_ARG: none, with the nearest names; several, which are listed. */
+TINCT_API bool tinct_loras_find(struct tinct_loras *loras, const char *name, size_t *index, struct tinct_err *err);
+
 /* ---- telling ------------------------------------------------------------ */
 
 /* Each gives a text for a person, or JSON; free it with tinct_text_free. */
@@ -173,6 +226,11 @@ TINCT_API char *tinct_describe_file(const char *path, bool json, struct tinct_er
 TINCT_API char *tinct_describe_prompt(const char *prompt, int steps, bool json, struct tinct_err *err);
 TINCT_API char *tinct_describe_devices(bool json, struct tinct_err *err);
 TINCT_API char *tinct_describe_samplers(bool json, struct tinct_err *err);
+
+/* All LoRAs, a line each, or the card of the one that name means, with its hashes and, where a model is named,
+ * what of it matches. JSON: an array of cards, one card. */
+TINCT_API char *tinct_describe_loras(const struct tinct_lora_list_options *options, const char *name, bool json,
+                                     struct tinct_err *err);
 TINCT_API void tinct_text_free(char *text);
 
 /* Times the open model's stages and the device's own peak. */

@@ -47,6 +47,7 @@ struct verb {
 };
 
 enum exit_code paint_run(const struct verb *verb, int argc, char **argv);
+enum exit_code loras_run(const struct verb *verb, int argc, char **argv);
 enum exit_code info_run(const struct verb *verb, int argc, char **argv);
 enum exit_code prompt_run(const struct verb *verb, int argc, char **argv);
 enum exit_code devices_run(const struct verb *verb, int argc, char **argv);

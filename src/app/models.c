@@ -143,23 +143,46 @@ static enum exit_code choose(const struct listing *l, const char *name, const ch
     return EXIT_DONE;
 }
 
-/* Beside the program: where it is installed, and where it is built. */
-static bool find_demo(char path[MODEL_PATH_BYTES])
+/* What lies in the working folder, or beside the program: where it is installed, and where it is built. */
+static bool find_own(const char *name, bool is(const char *path), char path[MODEL_PATH_BYTES])
 {
-    static const char *const places[] = { "../share/tinct/models", "../models", "models" };
+    static const char *const places[] = { "../share/tinct", "..", "." };
     char program[MODEL_PATH_BYTES / 2];
     ssize_t bytes = readlink("/proc/self/exe", program, sizeof program - 1);
 
-    snprintf(path, MODEL_PATH_BYTES, "models/%s", demo_model);
-    if (is_file(path)) return true;
+    snprintf(path, MODEL_PATH_BYTES, "%s", name);
+    if (is(path)) return true;
     if (bytes <= 0) return false;
     program[bytes] = '\0';
     *strrchr(program, '/') = '\0';
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        snprintf(path, MODEL_PATH_BYTES, "%s/%s/%s", program, places[i], demo_model);
-        if (is_file(path)) return true;
+        snprintf(path, MODEL_PATH_BYTES, "%s/%s/%s", program, places[i], name);
+        if (is(path)) return true;
     }
     return false;
+}
+
+static bool find_demo(char path[MODEL_PATH_BYTES])
+{
+    char name[sizeof demo_model + 8];
+
+    snprintf(name, sizeof name, "models/%s", demo_model);
+    return find_own(name, is_file, path);
+}
+
+const char *models_folder(const char *folder)
+{
+    const char *chosen = folder ? folder : getenv("TINCT_MODELS");
+    return chosen && *chosen ? chosen : "models";
+}
+
+enum exit_code lora_folder_choose(const char *folder, char path[MODEL_PATH_BYTES])
+{
+    if (folder && (!is_folder(folder) || strlen(folder) >= MODEL_PATH_BYTES))
+        return app_fail(EXIT_INPUT, "", "--lora-model-dir %s: no such folder", folder);
+    if (folder) strcpy(path, folder);
+    else if (!find_own("loras", is_folder, path)) strcpy(path, "loras");
+    return EXIT_DONE;
 }
 
 enum exit_code model_find(enum model_sort sort, const char *name, const char *folder, char path[MODEL_PATH_BYTES])
@@ -177,8 +200,7 @@ enum exit_code model_find(enum model_sort sort, const char *name, const char *fo
         code = strlen(name) < MODEL_PATH_BYTES ? EXIT_DONE : app_fail(EXIT_INPUT, "", "-m: the path is too long");
         if (code == EXIT_DONE) strcpy(path, name);
     } else {
-        const char *chosen = folder ? folder : getenv("TINCT_MODELS");
-        if (!chosen || !*chosen) chosen = "models";
+        const char *chosen = models_folder(folder);
         list_models(&l, sort, chosen);
         code = choose(&l, name, chosen, path);
     }

@@ -1,4 +1,4 @@
-/* From what -m says to a file: a path, or a name in the models folder. */
+/* From what -m says to a file: a path, or a name in the models folder; and where LoRAs are. */
 #ifndef TINCT_APP_MODELS_H
 #define TINCT_APP_MODELS_H
 
@@ -14,5 +14,11 @@ enum model_sort { MODEL_CHECKPOINT, MODEL_VAE };
  * a path. All else is never joined to a path: the folder is listed, and name looked up in the list, with or
  * without ".safetensors". folder NULL: $TINCT_MODELS, else "models". On EXIT_DONE the file is in path. */
 enum exit_code model_find(enum model_sort sort, const char *name, const char *folder, char path[MODEL_PATH_BYTES]);
+
+/* The models folder that is meant: folder, else $TINCT_MODELS, else "models". */
+const char *models_folder(const char *folder);
+
+/* The folder of LoRAs: folder, refused where it is none; NULL: "loras", else the one beside the program. */
+enum exit_code lora_folder_choose(const char *folder, char path[MODEL_PATH_BYTES]);
 
 #endif

@@ -152,5 +152,7 @@ void lora_card_free(struct lora_card *card)
     free(card->hint);
     free(card->preview);
     free(card->warnings);
+    free(card->match.why);
+    free(card->match.unmatched);
     free(card);
 }

@@ -7,6 +7,14 @@
 #include "lora/folder.h"
 #include "lora/triggers.h"
 
+/* What a model makes of a LoRA. */
+struct lora_card_match {
+    bool asked, fits;
+    uint32_t count, total; /* layers changed, layers that the file names */
+    char *why;             /* it does not fit; NULL: it does */
+    char *unmatched;       /* a line "name: reason" each; "" */
+};
+
 struct lora_card {
     char *name, *path;
     char *alias;                  /* ss_output_name; "" */
@@ -19,6 +27,7 @@ struct lora_card {
     char *negative, *description, *notes, *hint; /* NULL: none */
     char *preview;                /* a path, "embedded", or NULL */
     char *warnings;               /* lines about sidecars that cannot be read; "" */
+    struct lora_card_match match; /* zeros unless lora_card_match was called */
 };
 
 /* Read a LoRA's card. hashes: compute both hashes of the file (seconds for a large
@@ -28,14 +37,20 @@ struct lora_card *lora_card_read(const char *name, const char *path, bool hashes
                                  struct tinct_err *err);
 void lora_card_free(struct lora_card *card); /* NULL is fine */
 
+/* Ask a model's layers. values: also read every value, so that a NaN is found. What does not fit is
+ * told in card->match; false only without memory. */
+bool lora_card_match(struct lora_card *card, const struct lora_targets *targets, bool values, struct tinct_err *err);
+
 /* The card for a person, or as JSON: name, path, alias, base, base_by, type, modules,
  * rank_min, rank_max, alpha_min, alpha_max, autov2, autov3, weight, weight_told,
- * triggers [..], triggers_by, negative, description, notes, hint, preview, warnings.
+ * triggers [..], triggers_by, negative, description, notes, hint, preview, warnings; and, where a
+ * model was asked, fits, why_not, matched, total, unmatched [..].
  * Text from files is shown without control characters. The caller frees it. */
 char *lora_card_text(const struct lora_card *card, bool json, struct tinct_err *err);
 
 /* All of a folder: a line each, or a JSON array of cards; a file that cannot be read
- * is there with its "error". The caller frees it. */
-char *lora_list_text(struct lora_folder *folder, bool json, struct tinct_err *err);
+ * is there with its "error". targets: whether each fits that model; may be NULL. The caller frees it. */
+char *lora_list_text(struct lora_folder *folder, const struct lora_targets *targets, bool json,
+                     struct tinct_err *err);
 
 #endif

@@ -6,9 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_BYTES = 400, TEXT_BYTES = 4000 };
+enum { LINE_BYTES = 400, TEXT_BYTES = 4000, UNMATCHED_SHOWN = 12 };
 
 /* ---- JSON --------------------------------------------------------------- */
+
+static void put_match_json(struct json_writer *w, const struct lora_card_match *match)
+{
+    json_put_bool(w, "fits", match->fits);
+    json_put_string(w, "why_not", match->why);
+    json_put_integer(w, "matched", match->count);
+    json_put_integer(w, "total", match->total);
+    json_begin(w, "unmatched", JSON_ARRAY);
+    for (const char *line = match->unmatched; *line; line = strchr(line, '\n') + 1) {
+        struct str one = { 0 };
+        str_add_bytes(&one, line, strcspn(line, "\n"));
+        json_put_string(w, NULL, one.bytes);
+        str_free(&one);
+    }
+    json_end(w);
+}
 
 static void put_json(struct json_writer *w, const struct lora_card *card)
 {
@@ -41,6 +57,7 @@ static void put_json(struct json_writer *w, const struct lora_card *card)
     json_put_string(w, "hint", card->hint);
     json_put_string(w, "preview", card->preview);
     json_put_string(w, "warnings", card->warnings);
+    if (card->match.asked) put_match_json(w, &card->match);
     json_end(w);
 }
 
@@ -67,6 +84,31 @@ static void add_triggers(struct str *s, const struct lora_card *card, size_t mos
         str_add_printable(s, card->triggers.words[i], LINE_BYTES);
     }
     if (card->triggers.count > most) str_addf(s, " and %zu more", card->triggers.count - most);
+}
+
+/* Lines, the first of them behind the label. */
+static void put_lines(struct str *s, const char *label, const char *lines, size_t most)
+{
+    size_t count = 0;
+
+    for (const char *line = lines; *line; line = strchr(line, '\n') + 1) {
+        char one[LINE_BYTES];
+        snprintf(one, sizeof one, "%.*s", (int)strcspn(line, "\n"), line);
+        if (count++ < most) put_line(s, count == 1 ? label : "", one, sizeof one);
+    }
+    if (count > most) str_addf(s, "  %-10s and %zu more; --json shows all\n", "", count - most);
+}
+
+static void put_match(struct str *s, const struct lora_card_match *match)
+{
+    if (match->fits) {
+        str_addf(s, "  %-10s yes, %u of its %u layers\n", "fits", (unsigned)match->count, (unsigned)match->total);
+    } else {
+        str_addf(s, "  %-10s no: ", "fits");
+        str_add_printable(s, match->why, LINE_BYTES * 2);
+        str_add(s, "\n");
+    }
+    put_lines(s, "unmatched", match->unmatched, UNMATCHED_SHOWN);
 }
 
 static void put_card(struct str *s, const struct lora_card *card)
@@ -102,11 +144,8 @@ static void put_card(struct str *s, const struct lora_card *card)
     put_line(s, "preview", card->preview, LINE_BYTES * 4);
     put_line(s, "AutoV2", card->autov2, LINE_BYTES);
     put_line(s, "AutoV3", card->autov3, LINE_BYTES);
-    for (const char *line = card->warnings; *line; line = strchr(line, '\n') + 1) {
-        char one[LINE_BYTES];
-        snprintf(one, sizeof one, "%.*s", (int)strcspn(line, "\n"), line);
-        put_line(s, "warning", one, sizeof one);
-    }
+    if (card->match.asked) put_match(s, &card->match);
+    put_lines(s, "warning", card->warnings, UNMATCHED_SHOWN);
 }
 
 char *lora_card_text(const struct lora_card *card, bool json, struct tinct_err *err)
@@ -134,6 +173,7 @@ static void put_row(struct str *s, const struct lora_card *card)
         snprintf(rank, sizeof rank, "%u", (unsigned)card->about.rank_max);
     str_addf(s, "  %-10s %-6s rank %-7s weight %.2f  ", card->base, card->about.type,
              card->about.rank_max ? rank : "-", card->weight);
+    if (card->match.asked && !card->match.fits) str_add(s, "does not fit  ");
     add_triggers(s, card, 4);
     str_add(s, "\n");
 }
@@ -154,7 +194,33 @@ static void put_error_json(struct json_writer *w, const struct lora_entry *entry
     json_end(w);
 }
 
-char *lora_list_text(struct lora_folder *folder, bool json, struct tinct_err *err)
+/* One entry of the list, whatever is wrong with it. */
+static void put_entry(struct json_writer *w, struct str *s, const struct lora_entry *entry,
+                      const struct lora_targets *targets, size_t width)
+{
+    struct tinct_err why = { 0 };
+    struct lora_card *card = lora_card_read(entry->name, entry->path, false, NULL, &why);
+
+    if (card && targets && !lora_card_match(card, targets, false, &why)) {
+        lora_card_free(card);
+        card = NULL;
+    }
+    if (!s && card) put_json(w, card);
+    else if (!s) put_error_json(w, entry, why.text);
+    else {
+        put_name(s, entry->name, width);
+        if (card) put_row(s, card);
+        else {
+            str_add(s, "  ");
+            str_add_printable(s, why.text, LINE_BYTES * 2);
+            str_add(s, "\n");
+        }
+    }
+    lora_card_free(card);
+}
+
+char *lora_list_text(struct lora_folder *folder, const struct lora_targets *targets, bool json,
+                     struct tinct_err *err)
 {
     struct json_writer w = { .depth = 0 };
     struct str s = { 0 };
@@ -165,21 +231,8 @@ char *lora_list_text(struct lora_folder *folder, bool json, struct tinct_err *er
         size_t length = strlen(lora_folder_at(folder, i)->name);
         if (length > width && length <= 40) width = length;
     }
-    for (size_t i = 0; i < lora_folder_count(folder); i++) {
-        const struct lora_entry *entry = lora_folder_at(folder, i);
-        struct tinct_err why = { 0 };
-        struct lora_card *card = lora_card_read(entry->name, entry->path, false, NULL, &why);
-        if (!json) put_name(&s, entry->name, width);
-        if (json && card) put_json(&w, card);
-        else if (json) put_error_json(&w, entry, why.text);
-        else if (card) put_row(&s, card);
-        else {
-            str_add(&s, "  ");
-            str_add_printable(&s, why.text, LINE_BYTES * 2);
-            str_add(&s, "\n");
-        }
-        lora_card_free(card);
-    }
+    for (size_t i = 0; i < lora_folder_count(folder); i++)
+        put_entry(&w, json ? NULL : &s, lora_folder_at(folder, i), targets, width);
     if (!json) return str_take(&s, err);
     json_end(&w);
     return json_finish(&w, err);

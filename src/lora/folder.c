@@ -189,7 +189,8 @@ bool lora_folder_add(struct lora_folder *folder, const char *path, struct tinct_
 
 bool lora_folder_add_models(struct lora_folder *folder, const char *models, struct tinct_err *err)
 {
-    static const char *const places[] = { "Lora", "LyCORIS", "loras" };
+    static const char *const places[] = { "Lora",        "LyCORIS",        "loras",
+                                          "models/Lora", "models/LyCORIS", "models/loras" };
 
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char *path = join(models, places[i]);

@@ -34,7 +34,8 @@ void lora_folder_free(struct lora_folder *folder); /* NULL is fine; ends all ent
  * than 16,384 files; folders more than 16 deep are not entered. */
 bool lora_folder_add(struct lora_folder *folder, const char *path, struct tinct_err *err);
 
-/* The places below a models folder where A1111 (Lora, LyCORIS) and ComfyUI (loras) keep them. */
+/* The places below a models folder, or below the folder that holds one, where A1111 (Lora, LyCORIS)
+ * and ComfyUI (loras) keep them. */
 bool lora_folder_add_models(struct lora_folder *folder, const char *models, struct tinct_err *err);
 
 /* Sorted by name; a file that is reached twice is listed once. */

@@ -144,7 +144,7 @@ static void add_facts(struct lora_match *match)
 }
 
 static bool match_all(struct lora_match *match, const struct lora_file *file, const struct lora_targets *targets,
-                      struct tinct_err *err)
+                      bool values, struct tinct_err *err)
 {
     if (!lora_origin_fits(file, targets, err)) return false;
     for (uint32_t i = 0; i < lora_module_count(file); i++) {
@@ -154,15 +154,15 @@ static bool match_all(struct lora_match *match, const struct lora_file *file, co
     }
     if (!drop_doubles(match) || !note_unknown_keys(match, lora_tensors(file)))
         return tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory to match it", lora_path(file));
-    if (match->count) return check_values(match, err);
+    if (match->count) return !values || check_values(match, err);
     tinct_fail(err, TINCT_ERR_FORMAT, "%s: none of its %u modules matches a layer of the model, the first is %s",
                lora_path(file), (unsigned)match->total, lora_module_at(file, 0)->name);
     return tinct_advise(err, "it was made for another kind of model than %s",
                         lora_base_name(lora_targets_base(targets)));
 }
 
-struct lora_match *lora_match(const struct lora_file *file, const struct lora_targets *targets,
-                              struct tinct_err *err)
+static struct lora_match *make_match(const struct lora_file *file, const struct lora_targets *targets, bool values,
+                                     struct tinct_err *err)
 {
     struct lora_match *match = calloc(1, sizeof *match);
     uint32_t modules = lora_module_count(file), keys = safetensors_count(lora_tensors(file));
@@ -175,12 +175,24 @@ struct lora_match *lora_match(const struct lora_file *file, const struct lora_ta
         tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory to match it", lora_path(file));
         goto fail;
     }
-    if (!match_all(match, file, targets, err)) goto fail;
+    if (!match_all(match, file, targets, values, err)) goto fail;
     add_facts(match);
     return match;
 fail:
     lora_match_free(match);
     return NULL;
+}
+
+struct lora_match *lora_match(const struct lora_file *file, const struct lora_targets *targets,
+                              struct tinct_err *err)
+{
+    return make_match(file, targets, true, err);
+}
+
+struct lora_match *lora_match_layers(const struct lora_file *file, const struct lora_targets *targets,
+                                     struct tinct_err *err)
+{
+    return make_match(file, targets, false, err);
 }
 
 void lora_match_free(struct lora_match *match)

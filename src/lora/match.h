@@ -35,6 +35,10 @@ struct lora_match {
  * or of different ranks; NaN or Inf, by the tensor's name. */
 struct lora_match *lora_match(const struct lora_file *file, const struct lora_targets *targets,
                               struct tinct_err *err);
+
+/* The same without reading values, for telling: a NaN is not found. */
+struct lora_match *lora_match_layers(const struct lora_file *file, const struct lora_targets *targets,
+                                     struct tinct_err *err);
 void lora_match_free(struct lora_match *match); /* NULL is fine */
 
 #endif

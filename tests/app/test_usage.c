@@ -42,7 +42,7 @@ static void wrong_options_end_with_2(void **state)
         { "--steps 3", "no prompt" },
         { "devics", "did you mean tinct devices?" },
         { "window", "not built in yet" },
-        { "loras", "not built in yet" },
+        { "loras a b", "takes one name, here are 2" },
         { "info", "takes one file" },
         { "info a b", "takes one file" },
         { "devices x", "takes no \"x\"" },
@@ -59,7 +59,7 @@ static void wrong_options_end_with_2(void **state)
 
 static void help_tells_every_verb(void **state)
 {
-    static const char *const verbs[] = { "paint", "info", "prompt", "devices", "samplers", "bench" };
+    static const char *const verbs[] = { "paint", "loras", "info", "prompt", "devices", "samplers", "bench" };
     char arguments[64];
     struct run all = program_run("--help");
     (void)state;
@@ -97,6 +97,11 @@ static void verbs_tell(void **state)
     run = program_run("devices --json");
     assert_int_equal(run.code, 0);
     assert_int_equal(run.out[0], '[');
+    run = program_run("loras --lora-model-dir .");
+    assert_int_equal(run.code, 0);
+    assert_string_equal(run.out, "No LoRAs in ./: put .safetensors files there.\n");
+    run = program_run("loras --lora-model-dir nowhere");
+    check_failed("loras", &run, 3, "--lora-model-dir nowhere: no such folder");
     run = program_run("samplers");
     assert_int_equal(run.code, 0);
     assert_non_null(strstr(run.out, "Euler"));

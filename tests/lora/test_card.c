@@ -234,11 +234,11 @@ static void the_list_holds_all_files(void **state)
     write_lora("arcane.safetensors", kohya);
     write_text("damaged.safetensors", "x");
     assert_true(lora_folder_add(folder, temporary_folder, &err));
-    assert_non_null(text = lora_list_text(folder, false, &err));
+    assert_non_null(text = lora_list_text(folder, NULL, false, &err));
     assert_non_null(strstr(text, "arcane    SD1.x      LoRA   rank 16"));
     assert_non_null(strstr(text, "damaged"));
     free(text);
-    assert_non_null(text = lora_list_text(folder, true, &err));
+    assert_non_null(text = lora_list_text(folder, NULL, true, &err));
     struct json *root = json_parse(text, strlen(text), &err);
     assert_int_equal(json_count(root), 2);
     assert_non_null(json_to_string(json_member(json_next(json_first(root)), "error")));

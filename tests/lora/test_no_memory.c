@@ -119,7 +119,7 @@ static bool list(const char *path, struct tinct_err *err)
 {
     struct lora_folder *folder = lora_folder_create("/nowhere", err);
     const struct lora_entry *entry = folder && lora_folder_add(folder, temporary_folder, err) ? lora_folder_find(folder, "lora", err) : NULL;
-    char *text = entry && lora_folder_hash(folder, entry, err) ? lora_list_text(folder, false, err) : NULL;
+    char *text = entry && lora_folder_hash(folder, entry, err) ? lora_list_text(folder, NULL, false, err) : NULL;
 
     (void)path;
     free(text);
