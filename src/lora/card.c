@@ -107,7 +107,7 @@ static bool fill(struct lora_card *card, const struct lora_file *file, bool hash
     put_base(card, st, user, civitai);
     put_weight(card, user, civitai);
     put_texts(card, st, user);
-    bool ok = lora_triggers_find(&card->triggers, user, civitai, st);
+    bool ok = lora_triggers_find(&card->triggers, user, civitai, st) && (card->training_tags = lora_training_tags(st));
     json_free(user);
     json_free(civitai);
     card->warnings = str_take(&warnings, err);
@@ -146,6 +146,7 @@ void lora_card_free(struct lora_card *card)
     free(card->name);
     free(card->path);
     free(card->alias);
+    free(card->training_tags);
     free(card->negative);
     free(card->description);
     free(card->notes);

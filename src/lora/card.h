@@ -22,6 +22,7 @@ struct lora_card {
     char base[64];                /* "SD1.x"; with a family as its site says, "SDXL (Pony)"; else what the metadata says */
     char autov2[11], autov3[13];  /* 10 and 12 hex digits; autov2 "" unless asked for */
     struct lora_triggers triggers;
+    char *training_tags;          /* the most frequent, with counts; "" */
     double weight;                /* suggested; 1 where nobody says */
     bool weight_told;
     char *negative, *description, *notes, *hint; /* NULL: none */
@@ -43,7 +44,7 @@ bool lora_card_match(struct lora_card *card, const struct lora_targets *targets,
 
 /* The card for a person, or as JSON: name, path, alias, base, base_by, type, modules,
  * rank_min, rank_max, alpha_min, alpha_max, autov2, autov3, weight, weight_told,
- * triggers [..], triggers_by, negative, description, notes, hint, preview, warnings; and, where a
+ * triggers [..], triggers_by, training_tags, negative, description, notes, hint, preview, warnings; and, where a
  * model was asked, fits, why_not, matched, total, unmatched [..].
  * Text from files is shown without control characters. The caller frees it. */
 char *lora_card_text(const struct lora_card *card, bool json, struct tinct_err *err);

@@ -51,6 +51,7 @@ static void put_json(struct json_writer *w, const struct lora_card *card)
     for (size_t i = 0; i < card->triggers.count; i++) json_put_string(w, NULL, card->triggers.words[i]);
     json_end(w);
     json_put_string(w, "triggers_by", lora_trigger_source_name(card->triggers.source));
+    json_put_string(w, "training_tags", card->training_tags);
     json_put_string(w, "negative", card->negative);
     json_put_string(w, "description", card->description);
     json_put_string(w, "notes", card->notes);
@@ -137,6 +138,7 @@ static void put_card(struct str *s, const struct lora_card *card)
         add_triggers(s, card, LORA_TRIGGERS_MAX);
         str_addf(s, " (%s)\n", lora_trigger_source_name(card->triggers.source));
     }
+    put_line(s, "trained on", card->training_tags, LINE_BYTES);
     put_line(s, "negative", card->negative, LINE_BYTES);
     put_line(s, "hint", card->hint, LINE_BYTES);
     put_line(s, "about", card->description, TEXT_BYTES);

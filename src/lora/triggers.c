@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TAGS_SHOWN = 12, TAG_BYTES = 60 };
+
 /* ---- a list of words ---------------------------------------------------- */
 
 static bool is_space(char c)
@@ -157,15 +159,22 @@ static bool are_captions(const struct tag *tags, size_t count)
     return count && letters >= 16 * (double)count;
 }
 
+static size_t count_tags(const struct json *folders)
+{
+    size_t all = 0;
+
+    for (const struct json *folder = json_first(folders); folder; folder = json_next(folder)) all += json_count(folder);
+    return all;
+}
+
 static bool add_frequent_tags(struct lora_triggers *t, const struct safetensors *st)
 {
     struct json *folders = parse(st, "ss_tag_frequency");
     double pictures = count_pictures(st);
     struct tag *tags = NULL;
-    size_t all = 0, count = 0;
+    size_t all = count_tags(folders), count = 0;
     bool ok = true;
 
-    for (const struct json *folder = json_first(folders); folder; folder = json_next(folder)) all += json_count(folder);
     if (all && pictures > 0) ok = (tags = malloc(all * sizeof *tags)) != NULL;
     if (tags) count = sum_tags(tags, folders);
     if (are_captions(tags, count)) count = 0;
@@ -173,6 +182,27 @@ static bool add_frequent_tags(struct lora_triggers *t, const struct safetensors 
     free(tags);
     json_free(folders);
     return ok;
+}
+
+char *lora_training_tags(const struct safetensors *st)
+{
+    struct json *folders = parse(st, "ss_tag_frequency");
+    size_t all = count_tags(folders), count = 0;
+    struct tag *tags = malloc((all + 1) * sizeof *tags);
+    struct str s = { 0 };
+
+    if (tags) count = sum_tags(tags, folders);
+    for (size_t i = 0; i < count && i < TAGS_SHOWN; i++) {
+        if (i) str_add(&s, ", ");
+        str_add_printable(&s, tags[i].name, TAG_BYTES);
+        str_addf(&s, " (%.0f)", tags[i].count);
+    }
+    bool ok = tags != NULL;
+    free(tags);
+    json_free(folders);
+    if (ok) return str_take(&s, NULL);
+    str_free(&s);
+    return NULL;
 }
 
 /* ---- all sources -------------------------------------------------------- */

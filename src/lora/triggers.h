@@ -30,6 +30,10 @@ bool lora_triggers_find(struct lora_triggers *triggers, const struct json *user,
                         const struct safetensors *st);
 void lora_triggers_free(struct lora_triggers *triggers);
 
+/* The most frequent tags of kohya's training captions with how many pictures have each: "solo (20), 1girl (19)",
+ * 12 at most; "" where the file tells none. NULL without memory. The caller frees it. */
+char *lora_training_tags(const struct safetensors *st);
+
 /* "modelspec", "training folders" ... */
 const char *lora_trigger_source_name(enum lora_trigger_source source);
 

@@ -1,5 +1,6 @@
 /* The telling half of tinct.h: thin doors to the rooms that know. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -112,10 +113,15 @@ static char *describe_picture(const char *path, bool json, struct tinct_err *err
     return text;
 }
 
-/* A checkpoint, a LoRA with what its card says, or whatever else a safetensors file holds. */
+static const char *text_of(const char *text)
+{
+    return text ? text : "";
+}
+
+/* A checkpoint, a LoRA with its card, or whatever else a safetensors file holds. */
 static char *describe_model(const char *path, bool json, struct tinct_err *err)
 {
-    struct lora_card *card = lora_card_read(path, path, false, NULL, NULL);
+    struct lora_card *card = lora_card_read(path, path, true, NULL, NULL);
     struct str triggers = { 0 };
     char *text;
 
@@ -126,23 +132,67 @@ static char *describe_model(const char *path, bool json, struct tinct_err *err)
         .type = card->about.type, .base = card->base, .modules = card->about.modules,
         .rank_min = card->about.rank_min, .rank_max = card->about.rank_max,
         .alpha_min = card->about.alpha_min, .alpha_max = card->about.alpha_max,
-        .triggers = triggers.bytes ? triggers.bytes : "", .hint = card->hint ? card->hint : "",
+        .weight = card->weight, .weight_told = card->weight_told, .alias = card->alias,
+        .triggers = text_of(triggers.bytes), .negative = text_of(card->negative), .hint = text_of(card->hint),
+        .description = text_of(card->description), .notes = text_of(card->notes), .preview = text_of(card->preview),
+        .autov2 = card->autov2, .autov3 = card->autov3,
     }, err);
     str_free(&triggers);
     lora_card_free(card);
     return text;
 }
 
+/* What sort of picture begins with these bytes, PNG aside; NULL: none that is known. */
+static const char *picture_kind(const unsigned char *head, size_t size)
+{
+    static const struct {
+        const char *magic, *kind;
+        unsigned char at, bytes;
+    } kinds[] = {
+        { "\xff\xd8\xff", "JPEG", 0, 3 }, { "WEBP", "WebP", 8, 4 },     { "GIF8", "GIF", 0, 4 },
+        { "ftypavif", "AVIF", 4, 8 },     { "ftypheic", "HEIC", 4, 8 }, { "II*\0", "TIFF", 0, 4 },
+        { "MM\0*", "TIFF", 0, 4 },        { "BM", "BMP", 0, 2 },
+    };
+
+    if (size > 8 && head[8] == '{') return NULL; /* a safetensors file whose header's length reads so */
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if ((size_t)kinds[i].at + kinds[i].bytes <= size && !memcmp(head + kinds[i].at, kinds[i].magic, kinds[i].bytes))
+            return kinds[i].kind;
+    return NULL;
+}
+
+/* A picture in a format that is known by name only. */
+static char *describe_other_picture(const char *path, const char *format, bool json, struct tinct_err *err)
+{
+    struct json_writer w = { 0 };
+    struct str s = { 0 };
+
+    if (json) {
+        json_begin(&w, NULL, JSON_OBJECT);
+        json_put_string(&w, "file", path);
+        json_put_string(&w, "kind", "picture");
+        json_put_string(&w, "format", format);
+        json_end(&w);
+        return json_finish(&w, err);
+    }
+    str_add_printable(&s, path, 4096);
+    str_addf(&s, ": a %s picture; recipes are read from PNG pictures alone\n", format);
+    return str_take(&s, err);
+}
+
 char *tinct_describe_file(const char *path, bool json, struct tinct_err *err)
 {
     struct file *file = file_open(path, err);
-    unsigned char head[8];
+    unsigned char head[16];
+    size_t size = file && file_size(file) < sizeof head ? (size_t)file_size(file) : sizeof head;
 
     if (!file) return NULL;
-    bool picture = file_size(file) >= sizeof head && file_read(file, head, 0, sizeof head, err) &&
-                   png_claimed(head, sizeof head);
+    bool read = file_read(file, head, 0, size, err);
     file_close(file);
-    return picture ? describe_picture(path, json, err) : describe_model(path, json, err);
+    if (!read) return NULL;
+    if (png_claimed(head, size)) return describe_picture(path, json, err);
+    const char *other = picture_kind(head, size);
+    return other ? describe_other_picture(path, other, json, err) : describe_model(path, json, err);
 }
 
 void tinct_text_free(char *text)

@@ -128,6 +128,22 @@ static void put_sizes(struct sheet *s, const struct safetensors *st)
     str_addf(&s->text, "%.1f MiB\n", (double)file_size(safetensors_file(st)) / 1048576);
 }
 
+static void put_weight(struct sheet *s, const struct describe_lora *lora)
+{
+    if (s->json) {
+        json_put_double(&s->writer, "weight", lora->weight);
+        json_put_bool(&s->writer, "weight_told", lora->weight_told);
+    } else if (lora->weight_told) {
+        put_label(s, "weight");
+        str_addf(&s->text, "%.2f\n", lora->weight);
+    }
+}
+
+static void put_said(struct sheet *s, const char *key, const char *label, const char *value)
+{
+    if (s->json || value[0]) put_text(s, key, label, value);
+}
+
 static void put_lora(struct sheet *s, const struct describe_lora *lora)
 {
     if (s->json) json_begin(&s->writer, "lora", JSON_OBJECT);
@@ -136,8 +152,16 @@ static void put_lora(struct sheet *s, const struct describe_lora *lora)
     put_integer(s, "modules", "modules", lora->modules);
     put_range(s, "rank", "rank", lora->rank_min, lora->rank_max);
     put_range(s, "alpha", "alpha", (double)lora->alpha_min, (double)lora->alpha_max);
-    if (s->json || lora->triggers[0]) put_text(s, "triggers", "triggers", lora->triggers);
-    if (s->json || lora->hint[0]) put_text(s, "suggested", "hint", lora->hint);
+    put_weight(s, lora);
+    put_said(s, "alias", "alias", lora->alias);
+    put_said(s, "triggers", "triggers", lora->triggers);
+    put_said(s, "negative", "negative", lora->negative);
+    put_said(s, "suggested", "hint", lora->hint);
+    put_said(s, "description", "about", lora->description);
+    put_said(s, "notes", "notes", lora->notes);
+    put_said(s, "preview", "preview", lora->preview);
+    put_said(s, "autov2", "AutoV2", lora->autov2);
+    put_said(s, "autov3", "AutoV3", lora->autov3);
     if (s->json) json_end(&s->writer);
 }
 

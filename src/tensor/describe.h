@@ -13,7 +13,16 @@ struct describe_lora {
     uint32_t modules;            /* layers it changes */
     uint32_t rank_min, rank_max; /* 0: no ranks */
     float alpha_min, alpha_max;  /* 0, 0: none stored */
-    const char *triggers, *hint; /* words that call it, separated by commas; its author's hint on use; "" where nobody says */
+    double weight;               /* suggested strength */
+    bool weight_told;            /* somebody says so; else it is 1 */
+    /* "" where nobody says: */
+    const char *alias;           /* what its trainer called it */
+    const char *triggers;        /* words that call it, separated by commas */
+    const char *negative;        /* words for the negative prompt */
+    const char *hint;            /* its author's, on use */
+    const char *description, *notes;
+    const char *preview;         /* path of a picture, or "embedded" */
+    const char *autov2, *autov3; /* hashes of the file and of its data */
 };
 
 /* Kind, base, whether tinct paints with it, element types, sizes, metadata; and, unless lora is NULL, what that
@@ -22,7 +31,8 @@ struct describe_lora {
  *
  * JSON: file, kind, name, paints, why_not (where it does not), parts, context, latent_channels, prediction,
  * zero_snr, tensors, values, bytes, dtypes {name: count}, lora {type, base, modules, rank_min, rank_max,
- * alpha_min, alpha_max, triggers, suggested} for LoRAs, metadata {key: value}. */
+ * alpha_min, alpha_max, weight, weight_told, alias, triggers, negative, suggested, description, notes, preview,
+ * autov2, autov3} for LoRAs, metadata {key: value}. */
 char *checkpoint_describe(const char *path, bool json, const struct describe_lora *lora, struct tinct_err *err);
 
 #endif

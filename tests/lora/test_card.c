@@ -213,6 +213,7 @@ static void texts_are_clean(void **state)
     for (char *c = text; *c; c++) assert_true(*c == '\n' || (unsigned char)*c >= 0x20);
     assert_non_null(strstr(text, "red ?[31m ? text"));
     assert_non_null(strstr(text, "rank       16, alpha 8"));
+    assert_non_null(strstr(text, "trained on solo (20), 1girl (19), hat (3)\n"));
     free(text);
     assert_non_null(text = lora_card_text(card, true, &err));
     struct json *root = json_parse(text, strlen(text), &err);

@@ -27,7 +27,7 @@ static void add_half(struct tensor_file *f, const char *name, uint32_t dims, con
 static const char *write_lora(void)
 {
     static const char metadata[] =
-        "{\"ss_base_model_version\":\"sd_v1\",\"modelspec.usage_hint\":\"0.6 to 0.8\",\"bad\\u001b[2J\":\"\\u009bx\\n\","
+        "{\"ss_output_name\":\"inked\",\"ss_base_model_version\":\"sd_v1\",\"modelspec.usage_hint\":\"0.6 to 0.8\",\"bad\\u001b[2J\":\"\\u009bx\\n\","
         "\"ss_dataset_dirs\":\"{\\\"x\\\":{\\\"img_count\\\":20}}\","
         "\"ss_tag_frequency\":\"{\\\"10_a\\\":{\\\"hat\\\":3,\\\"arcane style\\\":19,\\\"red\\\":18},\\\"5_b\\\":{\\\"arcane style\\\":1}}\"}";
     struct tensor_file f;
@@ -43,6 +43,7 @@ static const char *write_lora(void)
     add_half(&f, "lora_unet_conv_in.alpha", 0, NULL, 8);
     assert_true(tensor_file_save(&f, path));
     tensor_file_free(&f);
+    temporary_write("lora.json", "{\"preferred weight\": 0.7}", 25);
     return path;
 }
 
@@ -60,6 +61,10 @@ static void a_lora_is_told(void **state)
     check_has(text, "alpha      2 to 8\n");
     check_has(text, "triggers   arcane style, red\n");
     check_has(text, "hint       0.6 to 0.8\n");
+    check_has(text, "alias      inked\n");
+    check_has(text, "weight     0.70\n");
+    check_has(text, "AutoV3     ");
+    assert_null(strstr(text, "preview")); /* nobody says */
     check_has(text, "types      F16 6\n");
     check_has(text, "bad?[2J: ?x?\n"); /* nothing that moves a terminal's cursor */
     free(text);
@@ -112,11 +117,36 @@ static void odd_metadata_is_no_reason_to_fail(void **state)
     }
 }
 
+/* What a picture is, and nothing about safetensors. */
+static void pictures_that_are_no_png_are_told(void **state)
+{
+    static const struct {
+        const char *head, *format;
+    } pictures[] = {
+        { "\xff\xd8\xff\xe0JFIF etc.", "JPEG" }, { "RIFF\x10\1\1\1WEBPVP8 ", "WebP" }, { "GIF89a etc. etc. etc.", "GIF" },
+        { "\1\1\1 ftypavif etc.", "AVIF" },      { "BM etc. etc. etc.", "BMP" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof pictures / sizeof *pictures; i++) {
+        char *text = describe(temporary_write("picture", pictures[i].head, strlen(pictures[i].head)), false), words[64];
+        snprintf(words, sizeof words, "picture: a %s picture; ", pictures[i].format);
+        check_has(text, words);
+        free(text);
+        text = describe(temporary_path("picture"), true);
+        check_has(text, pictures[i].format);
+        free(text);
+    }
+    char *text = describe(temporary_write("small", "GIF8", 4), false); /* four bytes are enough to tell */
+    check_has(text, "small: a GIF picture");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lora_is_told),
         cmocka_unit_test(json_says_the_same),
+        cmocka_unit_test(pictures_that_are_no_png_are_told),
         cmocka_unit_test(odd_metadata_is_no_reason_to_fail),
     };
     return cmocka_run_group_tests(tests, temporary_make, temporary_remove);
