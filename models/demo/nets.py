@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from attention import attend
 from norm import GroupNorm
 
 
@@ -154,9 +155,6 @@ class VAE(nn.Module):
 
 # The UNet.
 
-FUSED = 1 << 19         # scores of a head from which on, on a processor, the fused kernel beats two plain products (measured)
-
-
 def timestep_embedding(t, width):
     """[n, width]: cosines first, as Stable Diffusion has them."""
     half = width // 2
@@ -190,13 +188,8 @@ class Attention(nn.Module):
     def forward(self, x, context=None):
         context = x if context is None else context
         n, s, c = x.shape
-        d = c // self.heads
-        q, k, v = (f(y).view(n, -1, self.heads, d).transpose(1, 2) for f, y in ((self.to_q, x), (self.to_k, context), (self.to_v, context)))
-        if x.is_cuda or s * k.shape[2] >= FUSED:
-            y = F.scaled_dot_product_attention(q, k, v)
-        else:
-            y = torch.softmax((q * d ** -0.5) @ k.transpose(2, 3), -1).to(v.dtype) @ v
-        return self.to_out(y.transpose(1, 2).reshape(n, s, c))
+        q, k, v = (f(y).view(n, -1, self.heads, c // self.heads) for f, y in ((self.to_q, x), (self.to_k, context), (self.to_v, context)))
+        return self.to_out(attend(q, k, v, self.training).reshape(n, s, c))
 
 
 class GEGLU(nn.Module):

@@ -2,39 +2,17 @@
 
 PyTorch's group norm takes three quarters of a training step on a processor, since its backward
 pass runs over a picture channel by channel. norm.c does both passes on channels-last bf16 tensors,
-ten times faster; it is compiled on first use. On a GPU, and for painting, PyTorch's own is used.
+three times faster. On a GPU, and for painting, PyTorch's own is used.
 """
 import ctypes
-import hashlib
-import os
-import subprocess
-from functools import cache
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from kernels import library, pointers, sizes
+
 GROUPS = 32
-
-
-@cache
-def kernels():
-    """norm.c as a library, compiled for this very processor into the cache folder."""
-    source = Path(__file__).with_name("norm.c")
-    processor = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tinct")
-    folder.mkdir(parents=True, exist_ok=True)
-    library = folder / f"norm-{hashlib.sha256(source.read_bytes() + processor.encode()).hexdigest()[:12]}.so"
-    if not library.exists():
-        part = f"{library}.{os.getpid()}"
-        subprocess.run([os.environ.get("CC", "cc"), "-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-mrecip", "-shared", "-fPIC", "-o", part, source, "-lm"], check=True)
-        os.replace(part, library)
-    return ctypes.CDLL(str(library))
-
-
-def _pointers(*tensors):
-    return [ctypes.c_void_p(t.data_ptr()) for t in tensors]
 
 
 class _NormSilu(torch.autograd.Function):
@@ -46,7 +24,7 @@ class _NormSilu(torch.autograd.Function):
         x = x.bfloat16().contiguous(memory_format=torch.channels_last)
         y = torch.empty_like(x)
         mean, rstd = torch.empty(2, n, c)
-        kernels().norm_forward(*_pointers(y, mean, rstd, x, w, b), ctypes.c_float(eps), ctypes.c_int(silu), *map(ctypes.c_size_t, (n, height * width, c)))
+        library().norm_forward(*pointers(y, mean, rstd, x, w, b), ctypes.c_float(eps), ctypes.c_int(silu), *sizes(n, height * width, c))
         ctx.save_for_backward(x, mean, rstd, w, b)
         ctx.silu = silu
         return y
@@ -58,7 +36,7 @@ class _NormSilu(torch.autograd.Function):
         g = g.bfloat16().contiguous(memory_format=torch.channels_last)
         dx = torch.empty_like(x)
         dw, db = torch.zeros(2, c)
-        kernels().norm_backward(*_pointers(dx, dw, db, g, x, mean, rstd, w, b), ctypes.c_int(ctx.silu), *map(ctypes.c_size_t, (n, height * width, c)))
+        library().norm_backward(*pointers(dx, dw, db, g, x, mean, rstd, w, b), ctypes.c_int(ctx.silu), *sizes(n, height * width, c))
         return dx, dw, db, None, None
 
 

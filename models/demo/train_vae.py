@@ -1,6 +1,6 @@
 """Stage 1: the autoencoder. Pictures of all kinds, styles too: what it cannot hold, no LoRA can show.
 
-    python train_vae.py [--steps 8000] [--minutes 600] [--decoder]
+    python train_vae.py [--steps 6000] [--minutes 600] [--decoder]
 
 Goes on from <train dir>/vae.pt. --decoder: the encoder is frozen (the UNet relies on its latents)
 and the decoder alone is trained on, with a little noise on the latents as a sampler leaves it.
@@ -141,7 +141,7 @@ def stage(team: Team, args):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--steps", type=int, default=8000)
+    p.add_argument("--steps", type=int, default=6000)
     p.add_argument("--minutes", type=float, default=1e9)
     p.add_argument("--decoder", action="store_true")
     launch(stage, p.parse_args())
