@@ -1,4 +1,6 @@
 // What both cores of gemm share: operands, where a tap reads, and the epilogue. See gemm.h.
+//
+// With the constant PHASES tiles of y's four phases follow each other, and a row is one of the tile's phase.
 #include "gemm.h"
 
 PARAMS(gemm_params);
@@ -10,24 +12,62 @@ READS_FLOAT(4, per_image);
 READS(5, residual);
 WRITES(6, y);
 
-// Where row r of the output stands: its image's first input pixel, and the input position of tap (0, 0).
+uint phase;                              // of this tile: 2 (oy % 2) + ox % 2
+
+uint all_rows() { return PHASES ? p.rows / 4u : p.rows; }
+uint taps_h() { return PHASES ? 2u : p.kernel_h; }
+uint taps_w() { return PHASES ? 2u : p.kernel_w; }
+
+// The first row of a tile, from its index; sets the phase.
+uint first_row_of(uint tile, uint tile_rows)
+{
+    uint tiles = (all_rows() + tile_rows - 1u) / tile_rows;
+    phase = tile / tiles;
+    return tile % tiles * tile_rows;
+}
+
+uint tiles_of(uint tile_rows)
+{
+    return (all_rows() + tile_rows - 1u) / tile_rows * (PHASES ? 4u : 1u);
+}
+
+// The row of y that a row is.
+uint out_row(uint row)
+{
+    if (!PHASES) return row;
+    uint pixels = p.in_h * p.in_w, at = row % pixels, y = at / p.in_w * 2u + phase / 2u, x = at % p.in_w * 2u + phase % 2u;
+    return (row / pixels * p.out_h + y) * p.out_w + x;
+}
+
+bool tile_is_bound(uint row, uint tile_rows)
+{
+    return out_row(row) < end_row && out_row(min(row + tile_rows, all_rows()) - 1u) >= first_row;
+}
+
+// Taps of w whose sum is tap i of a phase along one axis: [begin, end).
+uvec2 taps_of(uint half_phase, uint i)
+{
+    return half_phase == 0u ? (i == 0u ? uvec2(0u, 1u) : uvec2(1u, 3u)) : (i == 0u ? uvec2(0u, 2u) : uvec2(2u, 3u));
+}
+
+// Where a row stands: its image's first input pixel, and the input position of tap (0, 0).
 struct place { uint image_at; int iy, ix; bool inside; };
 
 place find_place(uint row)
 {
-    uint pixels = p.out_h * p.out_w, image = row / pixels, at = row % pixels;
+    uint width = PHASES ? p.in_w : p.out_w, pixels = width * (PHASES ? p.in_h : p.out_h), at = row % pixels;
     place s;
-    s.image_at = image * p.in_h * p.in_w;
-    s.iy = int(at / p.out_w * p.stride) - int(p.pad_top);
-    s.ix = int(at % p.out_w * p.stride) - int(p.pad_left);
-    s.inside = row < p.rows;
+    s.image_at = row / pixels * p.in_h * p.in_w;
+    s.iy = int(at / width * p.stride + phase / 2u) - int(p.pad_top);
+    s.ix = int(at % width * p.stride + phase % 2u) - int(p.pad_left);
+    s.inside = row < all_rows();
     return s;
 }
 
 // Input pixel that tap (ky, kx) of this row sees, or ~0u outside the image.
 uint tap_pixel(place s, uint ky, uint kx)
 {
-    uint iy = uint(s.iy + int(ky)), ix = uint(s.ix + int(kx)), doubled = p.upsample - 1u;         // negative: huge
+    uint iy = uint(s.iy + int(ky)), ix = uint(s.ix + int(kx)), doubled = PHASES ? 0u : p.upsample - 1u;   // negative: huge
     bool inside = s.inside && iy < (doubled == 1u ? p.out_h : p.in_h) && ix < (doubled == 1u ? p.out_w : p.in_w);
     return inside ? s.image_at + (iy >> doubled) * p.in_w + (ix >> doubled) : ~0u;
 }
@@ -40,7 +80,7 @@ void advance(inout cursor at, uint quads)
     while (at.c4 >= (p.c1 + p.c2) / 4u) {
         at.c4 -= (p.c1 + p.c2) / 4u;
         at.kx++;
-        if (at.kx == p.kernel_w) {
+        if (at.kx == taps_w()) {
             at.kx = 0u;
             at.ky++;
         }
@@ -50,7 +90,7 @@ void advance(inout cursor at, uint quads)
 // This quad of row s of the implicit matrix, whatever the channel counts: zero outside and beyond the taps.
 vec4 gather(place s, cursor at)
 {
-    uint pixel = at.ky < p.kernel_h ? tap_pixel(s, at.ky, at.kx) : ~0u;
+    uint pixel = at.ky < taps_h() ? tap_pixel(s, at.ky, at.kx) : ~0u;
     if (pixel == ~0u) return vec4(0.0);
     if (at.c4 < p.c1 / 4u) return LD4(x1, pixel * (p.x1_stride / 4u) + at.c4);
     return LD4(x2, pixel * (p.x2_stride / 4u) + at.c4 - p.c1 / 4u);
@@ -103,7 +143,9 @@ void store(vec4 v, uint row, uint quad, uint cols)
 // The sums of columns [8 octet, 8 octet + 8) of one row and their bias, on their way to y.
 void finish(uint row, uint octet, vec4 sum0, vec4 sum1, vec4 bias0, vec4 bias1)
 {
-    if (row >= p.rows || !row_is_bound(row)) return;
+    if (row >= all_rows()) return;
+    row = out_row(row);
+    if (!row_is_bound(row)) return;
     vec4 v0 = with_bias(sum0, bias0, row, octet * 2u), v1 = with_bias(sum1, bias1, row, octet * 2u + 1u);
     if (ACT == ACT_GEGLU) {
         store(v0 * gelu(v1), row, octet, p.cols / 2u);

@@ -10,6 +10,12 @@
  *   inside: 0 <= iy < seen_h, 0 <= ix < seen_w; source pixel (iy / upsample, ix / upsample)
  *   seen_h = upsample == 2 ? out_h : in_h, likewise seen_w: out_h is 2 in_h, or 2 in_h - 1 with the last row cut off
  *
+ * GEMM_PHASES (upsample 2, kernel 3x3, padding 1, out_h = 2 in_h, out_w = 2 in_w) promises that the same sums can be had
+ * with 4/9 of the products: outputs of one phase (oy % 2, ox % 2) are a 2x2 convolution of the input as it is, since two
+ * taps that see the same source pixel add their weights. Along an axis, at source position i:
+ *
+ *   phase 0:  w0 x(i - 1) + (w1 + w2) x(i)          phase 1:  (w0 + w1) x(i) + w2 x(i + 1)
+ *
  * w is packed [ceil(cols / 64)][k][64] f16, zero where there is no weight; k is a multiple of 32.
  * ACT_GEGLU: of every 8 columns the first 4 are values and the last 4 their gates; y has cols / 2 channels:
  *   y[r, 4 j + i] = value(8 j + i) * gelu(gate(8 j + 4 + i)), i in 0..3, bias laid out like the columns.
@@ -27,6 +33,7 @@
 #define GEMM_BIAS      1u
 #define GEMM_PER_IMAGE 2u
 #define GEMM_RESIDUAL  4u
+#define GEMM_PHASES    8u
 
 #define ACT_NONE       0u
 #define ACT_SILU       1u   /* x / (1 + exp(-x)) */

@@ -13,6 +13,7 @@ layout(constant_id = 0) const uint LANES = 8u;            // 8 or 16, the subgro
 layout(constant_id = 1) const bool ANY_CHANNELS = false;  // c1 or c2 is no multiple of 8
 layout(constant_id = 2) const bool TWO_SOURCES = false;
 layout(constant_id = 3) const uint ACT = 0u;              // one of gemm.h's
+const bool PHASES = false;               // summed again for every 16 rows, the weights cost what is saved
 
 #include "gemm.glsl"
 
@@ -70,10 +71,10 @@ void add_tap(place places[FETCHES], uint ky, uint kx)
 
 void main()
 {
-    uint lane = gl_SubgroupInvocationID, row_tiles = (p.rows + ROWS - 1u) / ROWS;
+    uint lane = gl_SubgroupInvocationID, row_tiles = tiles_of(ROWS);
     if (GROUP >= groups) return;
-    uint row = GROUP % row_tiles * ROWS, octet = GROUP / row_tiles * LANES + lane;
-    if (row >= end_row || row + ROWS <= first_row) return;
+    uint row = first_row_of(GROUP % row_tiles, ROWS), octet = GROUP / row_tiles * LANES + lane;
+    if (!tile_is_bound(row, ROWS)) return;
 
     uint panel = min(octet / 8u, (p.cols + 63u) / 64u - 1u);
     w_quad = panel * p.k * 8u + octet % 8u;

@@ -12,6 +12,7 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint THREADS = 256u;        // 2 BM
 layout(constant_id = 1) const bool PLAIN = false;         // a linear layer of one source: row r of x is row r of y
 layout(constant_id = 2) const uint ACT = 0u;              // one of gemm.h's
+layout(constant_id = 3) const bool PHASES = false;        // GEMM_PHASES
 
 #include "gemm.glsl"
 
@@ -26,9 +27,24 @@ shared vec4 ws[BK * 16u];                                 // [k][8 even quads, 8
 uint stage_row[2];
 place places[2];
 vec4 next_x[2];
-uvec4 next_w;
+uvec4 next_w, more_w[3];                 // of a phase: up to four taps of w, to be summed
 
 cursor at;                               // this invocation's quad of the next step
+
+void fetch_taps(uint panel_at, uint k)
+{
+    uint channels = p.c1 + p.c2, tap = k / channels, octet = gl_LocalInvocationID.x % 8u;
+    uvec2 y = taps_of(phase / 2u, tap / 2u), x = taps_of(phase % 2u, tap % 2u);
+    next_w = uvec4(0u);
+    [[unroll]] for (uint i = 0u; i < 3u; i++) more_w[i] = uvec4(0u);
+    if (tap >= 4u) return;
+    uint from = panel_at + ((y.x * 3u + x.x) * channels + k % channels) * 8u + octet, right = channels * 8u;
+    bool two_rows = y.y - y.x == 2u, two_columns = x.y - x.x == 2u;
+    next_w = LD_WEIGHT(w, from);
+    if (two_columns) more_w[0] = LD_WEIGHT(w, from + right);
+    if (two_rows) more_w[1] = LD_WEIGHT(w, from + 3u * right);
+    if (two_rows && two_columns) more_w[2] = LD_WEIGHT(w, from + 4u * right);
+}
 
 void fetch(uint panel_at, uint k)
 {
@@ -39,7 +55,10 @@ void fetch(uint panel_at, uint k)
         else if (places[i].inside && quad < p.c1 / 4u) next_x[i] = LD4(x1, stage_row[i] * (p.x1_stride / 4u) + quad);
     }
     if (!PLAIN) advance(at, 4u);
-    if (t < BK * 8u) next_w = LD_WEIGHT(w, panel_at + k * 8u + t);
+    if (t < BK * 8u) {
+        if (PHASES) fetch_taps(panel_at, k + t / 8u);
+        else next_w = LD_WEIGHT(w, panel_at + k * 8u + t);
+    }
 }
 
 void stage()
@@ -53,15 +72,20 @@ void stage()
         uint at = t / 8u * 16u + t % 8u;
         ws[at] = vec4(unpackHalf2x16(next_w.x), unpackHalf2x16(next_w.y));
         ws[at + 8u] = vec4(unpackHalf2x16(next_w.z), unpackHalf2x16(next_w.w));
+        if (PHASES)
+            [[unroll]] for (uint i = 0u; i < 3u; i++) {
+                ws[at] += vec4(unpackHalf2x16(more_w[i].x), unpackHalf2x16(more_w[i].y));
+                ws[at + 8u] += vec4(unpackHalf2x16(more_w[i].z), unpackHalf2x16(more_w[i].w));
+            }
     }
 }
 
 void main()
 {
-    uint t = gl_LocalInvocationID.x, row_tiles = (p.rows + BM - 1u) / BM;
+    uint t = gl_LocalInvocationID.x, row_tiles = tiles_of(BM), end_k = PHASES ? 4u * (p.c1 + p.c2) : p.k;
     if (GROUP >= groups) return;
-    uint row = GROUP % row_tiles * BM, panel = GROUP / row_tiles, panel_at = panel * p.k * 8u;
-    if (row >= end_row || row + BM <= first_row) return;
+    uint row = first_row_of(GROUP % row_tiles, BM), panel = GROUP / row_tiles, panel_at = panel * p.k * 8u;
+    if (!tile_is_bound(row, BM)) return;
 
     for (uint i = 0u; i < 2u; i++) {
         stage_row[i] = row + t / 4u + i * (BM / 2u);
@@ -73,11 +97,11 @@ void main()
     at = cursor(0u, 0u, 0u);
     if (!PLAIN) advance(at, t % 4u);
     fetch(panel_at, 0u);
-    for (uint k = 0u; k < p.k; k += BK) {
+    for (uint k = 0u; k < end_k; k += BK) {
         barrier();                       // the step before is done with the tiles
         stage();
         barrier();
-        if (k + BK < p.k) fetch(panel_at, k + BK);
+        if (k + BK < end_k) fetch(panel_at, k + BK);
         [[unroll]] for (uint i = 0u; i < BK; i++) {
             vec4 x = xs[i * PITCH + t / 8u], w0 = ws[i * 16u + t % 8u], w1 = ws[i * 16u + 8u + t % 8u];
             [[unroll]] for (uint r = 0u; r < 4u; r++) {

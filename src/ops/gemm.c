@@ -55,7 +55,7 @@ static void gemm_dispatch(struct pass *pass, struct gemm_params p, struct tensor
     p.y_stride = y.stride;
     p.residual_stride = e->residual.stride;
     p.per_image_stride = e->per_image.stride;
-    p.flags = (tensor_is(w->bias) ? GEMM_BIAS : 0) | (tensor_is(e->per_image) ? GEMM_PER_IMAGE : 0) |
+    p.flags |= (tensor_is(w->bias) ? GEMM_BIAS : 0) | (tensor_is(e->per_image) ? GEMM_PER_IMAGE : 0) |
               (tensor_is(e->residual) ? GEMM_RESIDUAL : 0);
     p.act = w->geglu ? ACT_GEGLU : act_code[e->act];
     p.scale = 1.0f;
@@ -75,7 +75,7 @@ static void gemm_dispatch(struct pass *pass, struct gemm_params p, struct tensor
         .params_size = sizeof p,
         .rows        = p.rows,
         .columns     = p.cols,
-        .flops       = 2.0 * p.rows * p.cols * w->kernel_h * w->kernel_w * w->inputs,
+        .flops       = 2.0 * p.rows * p.cols * (p.flags & GEMM_PHASES ? 4 : w->kernel_h * w->kernel_w) * w->inputs,
     });
 }
 
@@ -149,5 +149,7 @@ void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct
         .rows = tensor_rows(y), .kernel_h = w->kernel_h, .kernel_w = w->kernel_w, .stride = stride, .pad_top = pad,
         .pad_left = pad, .upsample = up, .in_h = x.shape[1], .in_w = x.shape[2], .out_h = out_h, .out_w = out_w,
     };
+    if (up == 2 && w->kernel_h == 3 && w->kernel_w == 3 && out_h == 2 * p.in_h && out_w == 2 * p.in_w)
+        p.flags = GEMM_PHASES;
     gemm_dispatch(pass, p, y, x, c->x2, w, e);
 }

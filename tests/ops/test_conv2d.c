@@ -204,6 +204,16 @@ static void upsampled(struct optest *t)
 {
     conv2d(t, (struct layer) { .images = 2, .h = 8, .w = 12, .c1 = 64, .outputs = 64, .kernel = 3, .upsample = true,
                                .flags = OPTEST_BIAS });
+    conv2d(t, (struct layer) { .images = 3, .h = 7, .w = 9, .c1 = 20, .c2 = 12, .outputs = 68, .kernel = 3, .upsample = true,
+                               .flags = OPTEST_BIAS, .per_image = true, .act = OP_ACT_SILU, .residual = RESIDUAL });
+    conv2d(t, (struct layer) { .images = 2, .h = 1, .w = 1, .c1 = 8, .c2 = 16, .outputs = 4, .kernel = 3, .upsample = true });
+}
+
+/* y spans 131 MiB: windows of rows, in which each phase has pixels. */
+static void upsampled_beyond_128_mib(struct optest *t)
+{
+    conv2d(t, (struct layer) { .h = 130, .w = 258, .c1 = 8, .outputs = 4, .kernel = 3, .upsample = true,
+                               .row_stride = t->dtype == DTYPE_F32 ? 256 : 512, .residual = RESIDUAL_IS_Y });
 }
 
 static void upsampled_to_odd(struct optest *t)
@@ -292,6 +302,7 @@ int main(void)
         { "stride 2", stride_2 },
         { "stride 2, padded at the end only", pad_end_only },
         { "upsampled", upsampled },
+        { "upsampled beyond 128 MiB", upsampled_beyond_128_mib },
         { "upsampled to odd sizes", upsampled_to_odd },
         { "column ranges", column_ranges },
         { "mean of 1000", mean_of_1000 },

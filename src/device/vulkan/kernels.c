@@ -45,11 +45,13 @@ static void gemm_tile(const struct gemm_params *p, struct vk_plan *plan)
 {
     uint32_t tile = p->rows > 1024 ? 128 : 64;
     bool plain = p->kernel_h * p->kernel_w == 1 && p->stride == 1 && p->upsample == 1 && !p->c2;
+    bool phases = p->flags & GEMM_PHASES;
 
     constant(plan, tile * 2);
     constant(plan, plain);
     constant(plan, p->act);
-    plan->groups = (uint64_t)div_up(p->rows, tile) * div_up(p->cols, 64);
+    constant(plan, phases);
+    plan->groups = (uint64_t)(phases ? 4 * div_up(p->rows / 4, tile) : div_up(p->rows, tile)) * div_up(p->cols, 64);
     plan->rounds = p->k / 2;
 }
 

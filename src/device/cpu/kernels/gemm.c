@@ -14,7 +14,7 @@ struct memory {
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { MOST_ROWS, 1, sizeof(struct memory) });
+    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { MOST_ROWS, 1, TILE_ROWS, sizeof(struct memory) });
 }
 
 /* Where a strip's rows stand in each run. */
@@ -25,17 +25,8 @@ static void aim(const struct gemm_params *p, struct memory *m, uint32_t first, u
     for (uint32_t i = 0; i < it->run_count; i++) {
         m->aimed[i].length = it->runs[i].length;
         for (uint32_t r = 0; r < rows; r++)
-            m->aimed[i].a[r] = CPU_NAME(gemm_pixel)(p, &it->runs[i], &it->places[first + r]);
+            m->aimed[i].a[r] = CPU_NAME(gemm_pixel)(p, it, &it->runs[i], &it->places[first + r]);
     }
-}
-
-/* [k][64] halves to TILE_COLUMNS wide panels of floats, one after the other. */
-static void widen(float *to, const uint16_t *from, uint32_t length)
-{
-    for (uint32_t k = 0; k < length; k++)
-        for (uint32_t c = 0; c < PANEL; c += TILE_COLUMNS)
-            widen_f16(to + (size_t)c * length + (size_t)k * TILE_COLUMNS, from + (size_t)k * PANEL + c,
-                      TILE_COLUMNS);
 }
 
 static void multiply_strip(struct memory *m, uint32_t length, float *sums, uint32_t rows, uint32_t columns, bool add)
@@ -50,9 +41,8 @@ static void multiply(const struct cpu_args *a, struct memory *m, uint32_t k, uin
 {
     const struct gemm_params *p = a->params;
     struct gemm_item *it = &m->item;
-    const uint16_t *w = (const uint16_t *)a->reads[2] + ((size_t)it->panel * p->k + k) * PANEL;
 
-    widen(m->panel, w, length);
+    CPU_NAME(gemm_weights)(a, it, 0, length, TILE_COLUMNS, m->panel);
     for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
         aim(p, m, r, rows);
@@ -66,7 +56,7 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     struct memory *m = memory;
     struct gemm_item *it = &m->item;
 
-    CPU_NAME(gemm_begin)(a, plan, index, it);
+    CPU_NAME(gemm_begin)(a, plan, index, K_BLOCK, it);
     for (uint32_t k = 0; k < it->k; k += it->block) {
         uint32_t length = least(it->k - k, it->block);
         CPU_NAME(gemm_block)(a, it, k, length);

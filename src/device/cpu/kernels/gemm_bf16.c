@@ -12,12 +12,13 @@ enum { ROWS = 240, PANELS = 5 };       /* of an item at most: inputs, sums and w
 struct memory {
     struct gemm_item item;
     _Alignas(64) uint16_t inputs[ROWS * K_BLOCK];           /* [row][block] */
+    _Alignas(64) float weights[K_BLOCK * PANEL];
     _Alignas(64) uint16_t panel[K_BLOCK * PANEL];         /* [block / 2][column][2] */
 };
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, PANELS, sizeof(struct memory) });
+    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, PANELS, TILE_ROWS, sizeof(struct memory) });
 }
 
 /* The block's inputs, rounded; a block ends on an even k, so pairs may span two runs. */
@@ -27,13 +28,13 @@ static void load_inputs(const struct gemm_params *p, struct memory *m, uint32_t 
         uint16_t *to = m->inputs + (size_t)r * length;
         for (uint32_t i = 0; i < m->item.run_count; i++) {
             const struct gemm_run *run = &m->item.runs[i];
-            narrow_bf16(to, CPU_NAME(gemm_pixel)(p, run, &m->item.places[r]), run->length);
+            narrow_bf16(to, CPU_NAME(gemm_pixel)(p, &m->item, run, &m->item.places[r]), run->length);
             to += run->length;
         }
     }
 }
 
-static void pair_weights(uint16_t *to, const uint16_t *from, uint32_t length)
+static void pair_weights(uint16_t *to, const float *from, uint32_t length)
 {
     for (uint32_t k = 0; k < length; k += 2)
         for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
@@ -77,10 +78,10 @@ static void multiply_panel(const struct cpu_args *a, struct memory *m, uint32_t 
     const struct gemm_params *p = a->params;
     struct gemm_item *it = &m->item;
     uint32_t column = (it->panel + panel) * PANEL;
-    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)(it->panel + panel) * p->k * PANEL;
-    float *sums = it->sums + (size_t)panel * it->rows * PANEL;
+    float *sums = it->sums + (size_t)panel * it->room * PANEL;
 
-    pair_weights(m->panel, w + (size_t)k * PANEL, length);
+    CPU_NAME(gemm_weights)(a, it, panel, length, PANEL, m->weights);
+    pair_weights(m->panel, m->weights, length);
     for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
         tile_bf16(m->inputs + (size_t)r * length, length, m->panel, sums + r * PANEL, k > 0, rows,
@@ -94,7 +95,7 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     struct memory *m = memory;
     struct gemm_item *it = &m->item;
 
-    CPU_NAME(gemm_begin)(a, plan, index, it);
+    CPU_NAME(gemm_begin)(a, plan, index, K_BLOCK, it);
     for (uint32_t k = 0; k < it->k; k += it->block) {
         uint32_t length = least(it->k - k, it->block);
         CPU_NAME(gemm_block)(a, it, k, length);

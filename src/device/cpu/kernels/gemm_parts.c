@@ -19,41 +19,83 @@ static uint32_t even_part(uint32_t n, uint32_t most, uint32_t unit)
 
 struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits most)
 {
+    const struct gemm_params *p = a->params;
+    uint32_t phases = p->flags & GEMM_PHASES ? 4 : 1, all = a->rows / phases, unit = most.unit;
     uint32_t panels = parts(a->columns, PANEL), wanted = a->threads > 1 ? a->threads * ITEMS_PER_THREAD : 1;
-    uint32_t rows = even_part(a->rows, most.rows, TILE_ROWS), group = even_part(panels, most.panels, 1);
+    uint32_t rows = even_part(all, most.rows, unit), group = even_part(panels, most.panels, 1);
 
-    while (parts(a->rows, rows) * parts(panels, group) < wanted && group > 1) group = even_part(panels, group - 1, 1);
-    while (parts(a->rows, rows) * panels < wanted && rows > LEAST_ROWS)
-        rows = even_part(a->rows, rows - TILE_ROWS, TILE_ROWS);
-    return (struct cpu_plan) { parts(a->rows, rows) * parts(panels, group), rows, group, most.memory };
+    while (phases * parts(all, rows) * parts(panels, group) < wanted && group > 1)
+        group = even_part(panels, group - 1, 1);
+    while (phases * parts(all, rows) * panels < wanted && rows > LEAST_ROWS) rows = even_part(all, rows - unit, unit);
+    return (struct cpu_plan) { phases * parts(all, rows) * parts(panels, group), rows, group, most.memory };
 }
 
-static void find_places(const struct gemm_params *p, struct gemm_place *places, uint32_t first, uint32_t rows)
+static void find_places(const struct gemm_params *p, struct gemm_item *it)
 {
     uint32_t out_pixels = p->out_h * p->out_w;
 
-    for (uint32_t i = 0; i < rows; i++) {
-        uint32_t image = (first + i) / out_pixels, pixel = (first + i) % out_pixels;
-        places[i] = (struct gemm_place) {
+    for (uint32_t i = 0; i < it->rows; i++) {
+        uint32_t row = it->first + i, image = row / out_pixels, pixel = row % out_pixels;
+        it->places[i] = (struct gemm_place) {
             .y = (int32_t)(pixel / p->out_w * p->stride) - (int32_t)p->pad_top,
             .x = (int32_t)(pixel % p->out_w * p->stride) - (int32_t)p->pad_left,
-            .first = image * p->in_h * p->in_w, .image = image,
+            .first = image * p->in_h * p->in_w, .image = image, .out = row,
         };
     }
 }
 
-void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct gemm_item *it)
+/* Rows of a phase are the input's pixels. */
+static void find_phase_places(const struct gemm_params *p, struct gemm_item *it)
+{
+    uint32_t pixels = p->in_h * p->in_w, down = it->phase / 2, right = it->phase % 2;
+
+    for (uint32_t i = 0; i < it->rows; i++) {
+        uint32_t image = (it->first + i) / pixels, y = (it->first + i) % pixels / p->in_w, x = (it->first + i) % p->in_w;
+        it->places[i] = (struct gemm_place) {
+            .y = (int32_t)(y + down) - 1, .x = (int32_t)(x + right) - 1, .first = image * pixels, .image = image,
+            .out = (image * p->out_h + 2 * y + down) * p->out_w + 2 * x + right,
+        };
+    }
+}
+
+void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, uint32_t most,
+                          struct gemm_item *it)
 {
     const struct gemm_params *p = a->params;
-    uint32_t panels = parts(p->cols, PANEL), groups = parts(panels, plan->panels);
+    bool phases = p->flags & GEMM_PHASES;
+    uint32_t panels = parts(p->cols, PANEL), groups = parts(panels, plan->panels), rows = phases ? p->rows / 4 : p->rows;
+    uint32_t blocks = parts(rows, plan->rows), taps = phases ? 4 : p->kernel_h * p->kernel_w;
 
-    it->first = index / groups * plan->rows;
-    it->rows = least(p->rows - it->first, plan->rows);
+    it->phase = index / groups / blocks;
+    it->first = index / groups % blocks * plan->rows;
+    it->rows = least(rows - it->first, plan->rows);
+    it->room = parts(it->rows, SUM_ROWS) * SUM_ROWS;
     it->panel = index % groups * plan->panels;
     it->panels = least(panels - it->panel, plan->panels);
-    it->k = p->kernel_h * p->kernel_w * (p->c1 + p->c2);     /* what a panel holds beyond is zero */
-    it->block = even_part(it->k, K_BLOCK, 16);
-    find_places(p, it->places, it->first, it->rows);
+    it->kernel_w = phases ? 2 : p->kernel_w;
+    it->shift = phases ? 0 : p->upsample - 1;
+    it->seen_h = it->shift ? p->out_h : p->in_h;
+    it->seen_w = it->shift ? p->out_w : p->in_w;
+    it->k = taps * (p->c1 + p->c2);                          /* what a panel holds beyond is zero */
+    it->block = even_part(it->k, most, 32);
+    if (phases) find_phase_places(p, it);
+    else find_places(p, it);
+}
+
+/* The rows of w that a run begins with: channel c of its tap, or of those of a 3x3 kernel that see its source pixel. */
+static void find_weights(const struct gemm_params *p, const struct gemm_item *it, struct gemm_run *run, uint32_t c)
+{
+    static const uint32_t first[2][2] = { { 0, 1 }, { 0, 2 } }, end[2][2] = { { 1, 3 }, { 2, 3 } };   /* [phase][tap] */
+    uint32_t channels = p->c1 + p->c2, down = it->phase / 2, right = it->phase % 2;
+
+    run->w_count = 0;
+    if (!(p->flags & GEMM_PHASES)) {
+        run->w[run->w_count++] = ((uint32_t)run->ky * p->kernel_w + (uint32_t)run->kx) * channels + c;
+        return;
+    }
+    for (uint32_t y = first[down][run->ky]; y < end[down][run->ky]; y++)
+        for (uint32_t x = first[right][run->kx]; x < end[right][run->kx]; x++)
+            run->w[run->w_count++] = (y * 3 + x) * channels + c;
 }
 
 void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32_t first, uint32_t length)
@@ -65,24 +107,47 @@ void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32
         uint32_t tap = k / channels, c = k % channels;
         bool second = c >= p->c1;
         it->runs[count] = (struct gemm_run) {
-            .ky = (int32_t)(tap / p->kernel_w), .kx = (int32_t)(tap % p->kernel_w),
+            .ky = (int32_t)(tap / it->kernel_w), .kx = (int32_t)(tap % it->kernel_w),
             .x = second ? (const float *)a->reads[1] + (c - p->c1) : (const float *)a->reads[0] + c,
             .stride = second ? p->x2_stride : p->x1_stride,
             .length = least(end - k, (second ? channels : p->c1) - c),
         };
+        find_weights(p, it, &it->runs[count], c);
     }
     it->run_count = count;
 }
 
-const float *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_run *run,
+const float *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_item *it, const struct gemm_run *run,
                                   const struct gemm_place *place)
 {
-    uint32_t y = (uint32_t)(place->y + run->ky), x = (uint32_t)(place->x + run->kx), shift = p->upsample - 1;
+    uint32_t y = (uint32_t)(place->y + run->ky), x = (uint32_t)(place->x + run->kx);
 
-    uint32_t seen_h = shift ? p->out_h : p->in_h, seen_w = shift ? p->out_w : p->in_w;
+    if (y >= it->seen_h || x >= it->seen_w) return zeros;
+    return run->x + (size_t)(place->first + (y >> it->shift) * p->in_w + (x >> it->shift)) * run->stride;
+}
 
-    if (y >= seen_h || x >= seen_w) return zeros;
-    return run->x + (size_t)(place->first + (y >> shift) * p->in_w + (x >> shift)) * run->stride;
+/* Row i of a run: the sum of its rows of w, whose panel begins at w. */
+VEC_INLINE void widen_row(float *to, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t width)
+{
+    widen_f16(to, w + (size_t)(run->w[0] + i) * PANEL, width);
+    for (uint32_t tap = 1; tap < run->w_count; tap++) {
+        float more[PANEL];
+        widen_f16(more, w + (size_t)(run->w[tap] + i) * PANEL, width);
+        for (uint32_t c = 0; c < width; c++) to[c] += more[c];
+    }
+}
+
+void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t length,
+                            uint32_t width, float *to)
+{
+    const struct gemm_params *p = a->params;
+    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)(it->panel + panel) * p->k * PANEL;
+    uint32_t k = 0;
+
+    for (uint32_t r = 0; r < it->run_count; r++)
+        for (uint32_t i = 0; i < it->runs[r].length; i++, k++)
+            for (uint32_t c = 0; c < PANEL; c += width)
+                widen_row(to + (size_t)c * length + (size_t)k * width, &it->runs[r], w + c, i, width);
 }
 
 static void geglu(float *v)
@@ -156,8 +221,8 @@ static void store_row(const struct cpu_args *a, const float *sums, size_t row, u
 void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t first,
                           uint32_t end)
 {
-    const float *sums = it->sums + (size_t)panel * it->rows * PANEL;
+    const float *sums = it->sums + (size_t)panel * it->room * PANEL;
 
     for (uint32_t i = first; i < end; i++)
-        store_row(a, sums + i * PANEL, it->first + i, it->places[i].image, (it->panel + panel) * PANEL);
+        store_row(a, sums + i * PANEL, it->places[i].out, it->places[i].image, (it->panel + panel) * PANEL);
 }

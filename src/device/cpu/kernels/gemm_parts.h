@@ -14,30 +14,39 @@ enum {
     PANEL = 64,
     K_BLOCK = 640,
     MOST_ROWS = 480,           /* of an item */
-    MOST_SUMS = 240 * 5 * PANEL,
+    MOST_SUMS = 480 * 5 * PANEL,
+    SUM_ROWS = 32,             /* a panel's sums have room for a multiple of these */
     MOST_RUNS = K_BLOCK / 4,
+    MOST_TAPS = 4,             /* of w, that one tap of a phase is the sum of */
 };
 
 struct gemm_place {            /* what row's first tap sees */
-    int32_t y, x;              /* of the upsampled input */
+    int32_t y, x;              /* of the seen input */
     uint32_t first;            /* pixel of its image */
     uint32_t image;
+    uint32_t out;              /* row of y */
 };
 
 struct gemm_run {              /* part of k inside one tap and one source */
     int32_t ky, kx;
     const float *x;            /* that source from the first channel on */
     uint32_t stride, length;
+    uint32_t w[MOST_TAPS];     /* first rows of w to be summed */
+    uint32_t w_count;
 };
 
 struct gemm_item {
-    uint32_t first, rows;              /* rows of y */
+    uint32_t first, rows;              /* rows of y, or of a phase of it */
+    uint32_t phase;                    /* 2 (oy % 2) + ox % 2 */
+    uint32_t kernel_w;
+    uint32_t seen_h, seen_w, shift;    /* pixels that taps see, and how far to shift them to a source pixel */
     uint32_t panel, panels;
     uint32_t k, block;                 /* all of k that has inputs; rows of w in a block */
     struct gemm_place places[MOST_ROWS];
     struct gemm_run runs[MOST_RUNS];   /* of the block at hand */
     uint32_t run_count;
-    _Alignas(64) float sums[MOST_SUMS];     /* [panel][row][column] */
+    uint32_t room;                     /* rows of a panel's sums: rows, up to a multiple of SUM_ROWS */
+    _Alignas(64) float sums[MOST_SUMS];     /* [panel][room][column] */
 };
 
 static inline uint32_t least(uint32_t a, uint32_t b)
@@ -51,21 +60,28 @@ static inline uint32_t parts(uint32_t whole, uint32_t part)
 }
 
 struct gemm_limits {
-    uint32_t rows, panels;     /* the most of one item: rows <= MOST_ROWS, rows * panels * PANEL <= MOST_SUMS */
+    uint32_t rows, panels;     /* the most of one item: rows <= MOST_ROWS, panels <= 5 */
+    uint32_t unit;             /* rows come in multiples of */
     size_t memory;             /* bytes that a thread needs */
 };
 
 /* How a dispatch is cut: items as large as they may be, smaller while there are too few for the threads. */
 struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits most);
 
-void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct gemm_item *it);
+/* most: rows of w in a block, at most K_BLOCK and a multiple of 32. */
+void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, uint32_t most,
+                          struct gemm_item *it);
 
 /* Finds the runs of k in [k, k + length). */
 void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32_t k, uint32_t length);
 
 /* The first of a run's channels that a row sees, or zeros. */
-const float *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_run *run,
+const float *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_item *it, const struct gemm_run *run,
                                   const struct gemm_place *place);
+
+/* A panel's weights for the block at hand, in fp32: [PANEL / width][length][width] with length rows in the block. */
+void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t length,
+                            uint32_t width, float *to);
 
 /* Rows [first, end) of one of the item's panels to y: bias, per_image, activation, residual. */
 void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t first,

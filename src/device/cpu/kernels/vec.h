@@ -97,11 +97,10 @@ VEC_INLINE void narrow_bf16(uint16_t *to, const float *from, uint32_t count)
     }
 }
 
-/* VEC_WIDTH halves of each row to pairs [VEC_WIDTH][2] of bf16. */
-VEC_INLINE void pair_bf16(uint16_t *to, const uint16_t *even, const uint16_t *odd)
+/* VEC_WIDTH floats of each row to pairs [VEC_WIDTH][2] of bf16. */
+VEC_INLINE void pair_bf16(uint16_t *to, const float *even, const float *odd)
 {
-    __m512 first = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)even));
-    __m512 second = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)odd));
+    __m512 first = _mm512_loadu_ps(even), second = _mm512_loadu_ps(odd);
     __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(first));
     __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(second));
     _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
