@@ -81,7 +81,10 @@ struct tinct_options {
                                them; NULL: the best GPU, else "cpu" */
     enum tinct_precision precision;
     int threads;            /* for the processor; 0: the number of physical cores */
-    const char *cache_dir;  /* pipeline cache; NULL: none is kept */
+    const char *lora_dir;   /* LoRAs (.safetensors) and the subfolders they lie in; NULL: none */
+    const char *models_dir; /* a models folder, in whose Lora, LyCORIS and loras more of them are looked for, where A1111
+                               and ComfyUI keep them; NULL: none */
+    const char *cache_dir;  /* pipeline cache and files' hashes; NULL: none are kept */
     void (*log)(void *user, enum tinct_log_level level, const char *line);   /* may be NULL */
     void *log_user;
 };
@@ -105,6 +108,34 @@ struct tinct_about {
 };
 TINCT_API struct tinct_about tinct_about(const struct tinct *t);
 
+/* ---- LoRAs --------------------------------------------------------------
+
+ * Small files that change a model's style or teach it a subject. A prompt names them in tags, <lora:arcane:0.8>; or a
+ * picture does in its parameters; or they are set on the open model and stay for all pictures. What names the same
+ * file adds up. Weights are rebuilt from the model's own, so what is taken away leaves no trace. */
+
+struct tinct_lora {
+    const char *name;       /* as a tag names it: a file below the folders, its alias or its hash; never a path */
+    float te, unet;         /* strengths for text encoder and UNet, -16..16; as given: 0 leaves that part alone */
+    const char *blocks;     /* strengths of blocks, as lbw= has them: "OUTD", or 12, 17, 20 or 26 numbers "1,0,..."; NULL: 1 */
+    int dyn;                /* use only so many ranks; 0: all */
+    int start, stop;        /* steps, counted from 1 and both included, in which the UNet's part is on; 0: first, last */
+};
+
+enum { TINCT_LORAS_MAX = 32 };  /* of a picture, from all three places */
+
+/* Add a LoRA to all pictures that follow, or give it other strengths. The file is read and compared with the model now,
+ * its weights change with the next picture. Refused: a name that is not there, with those nearest to it; a file that
+ * was made for another base model; numbers out of range. */
+TINCT_API bool tinct_lora_set(struct tinct *t, const struct tinct_lora *lora, struct tinct_err *err);
+
+/* Refused: none of that name is set. */
+TINCT_API bool tinct_lora_remove(struct tinct *t, const char *name, struct tinct_err *err);
+
+/* What is set, in the order of setting; strings live until one is set or removed. */
+TINCT_API size_t tinct_lora_count(const struct tinct *t);
+TINCT_API struct tinct_lora tinct_lora_at(const struct tinct *t, size_t index);
+
 /* ---- painting ---------------------------------------------------------- */
 
 enum tinct_rng { TINCT_RNG_GPU, TINCT_RNG_CPU };          /* Philox as CUDA; mt19937 as torch's CPU */
@@ -120,7 +151,13 @@ struct tinct_progress {
 
 struct tinct_txt2img {
     const char *prompt;     /* UTF-8, required; A1111 grammar */
-    const char *negative;   /* UTF-8; NULL means "" */
+    const char *negative;   /* UTF-8; NULL means ""; LoRA tags in it are left out */
+    const struct tinct_lora *loras;   /* [lora_count], beside those of the prompt's tags and those that are set */
+    size_t lora_count;
+    const char *lora_hashes;/* a recipe's "Lora hashes", "arcane: 0123456789ab, ...": finds files by them that have other
+                               names now; may be NULL */
+    bool lenient;           /* a LoRA that is not there is left out, which the recipe tells; else it is refused */
+    bool triggers;          /* add the trigger words that the prompt lacks */
     int width, height;      /* pixels, multiples of 8, 64..4096; 0: the model's own */
     int steps;              /* 1..1000; 0 means 20 */
     float guidance;         /* classifier-free scale; 0 means 7; 1 turns it off */
@@ -155,6 +192,11 @@ TINCT_API bool tinct_txt2img(struct tinct *t, const struct tinct_txt2img *p, str
 /* Would these settings be taken? Tells of unknown samplers and schedulers, with the names
  * nearest to them, before minutes go into loading a model. */
 TINCT_API bool tinct_check(const struct tinct_txt2img *p, struct tinct_err *err);
+
+/* Are all LoRAs there that the picture names? Reads no more than folders and hashes, before a model is loaded.
+ * options: only the folders count. */
+TINCT_API bool tinct_lora_check(const struct tinct_options *options, const struct tinct_txt2img *p,
+                                struct tinct_err *err);
 
 /* Would tinct_image_save work at path now? Tries it with an empty temporary file. */
 TINCT_API bool tinct_image_check(const char *path, bool overwrite, struct tinct_err *err);

@@ -124,6 +124,15 @@ static bool set_choice(const struct option_spec *s, const char *value)
     return refuse(s, value, "unknown");
 }
 
+static bool add_to_list(const struct option_spec *s, const char *value)
+{
+    struct option_list *list = s->target;
+
+    if (list->count == OPTION_LIST_MOST) return refuse(s, value, "that is one too many");
+    list->values[list->count++] = value;
+    return true;
+}
+
 static bool set_option(const struct option_spec *s, const char *value)
 {
     if (s->given) *s->given = true;
@@ -134,6 +143,7 @@ static bool set_option(const struct option_spec *s, const char *value)
     case OPTION_SEED: return set_seed(s, value);
     case OPTION_FLOAT: return set_float(s, value);
     case OPTION_CHOICE: return set_choice(s, value);
+    case OPTION_LIST: return add_to_list(s, value);
     case OPTION_HEADING: break;
     }
     return false;

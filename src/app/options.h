@@ -14,6 +14,13 @@ enum option_kind {
     OPTION_SEED,    /* int64_t */
     OPTION_FLOAT,   /* float in least..most */
     OPTION_CHOICE,  /* int, the place of the word in choices */
+    OPTION_LIST,    /* struct option_list: may be given more than once */
+};
+
+enum { OPTION_LIST_MOST = 64 };
+struct option_list {
+    const char *values[OPTION_LIST_MOST];
+    int count;
 };
 
 struct option_spec {
@@ -29,7 +36,7 @@ struct option_spec {
     bool *given;                /* or NULL */
 };
 
-enum { OPTIONS_MAX = 40 };
+enum { OPTIONS_MAX = 48 };
 
 /* Parses argv[1..] against specs (ended by .name == NULL) and leaves the other words in order at the front
  * of argv + 1, *words of them. True: go on. False: *code is what the program ends with (help was

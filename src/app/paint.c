@@ -30,6 +30,8 @@ struct paint {
     bool eta_given, force, preview, verbose, quiet;
     enum tinct_log_level log_level;
     char *prompt;
+    struct option_list loras;
+    char loras_folder[MODEL_PATH_BYTES], cache[MODEL_PATH_BYTES];
     struct progress progress;
     int current; /* picture that is painted, from 0 */
 };
@@ -62,13 +64,19 @@ static void describe_options(struct paint *p, struct option_spec specs[OPTIONS_M
           .given = &p->eta_given },
         { OPTION_CHOICE, "rng", 0, "cuda|cpu", "whose random numbers: A1111's GPU or CPU; cuda", .target = &p->rng, .choices = rngs },
 
+        { OPTION_HEADING, .name = "LoRAs, besides <lora:NAME:W> in the prompt" },
+        { OPTION_LIST, "lora", 0, "NAME:W", "use a LoRA with weight W, 1 when left out; any\nnumber of times; tinct loras lists them",
+          .target = &p->loras },
+        { OPTION_FLAG, "triggers", 0, NULL, "add the trigger words that the prompt lacks", PICTURE(triggers) },
+        { OPTION_FLAG, "lenient", 0, NULL, "paint without a LoRA that is not there", PICTURE(lenient) },
+
         { OPTION_HEADING, .name = "Files" },
         { OPTION_TEXT, "model", 'm', "FILE", "a .safetensors checkpoint, or a name in the models\nfolder; the demo model",
           .target = &p->model },
         { OPTION_TEXT, "vae", 0, "FILE", "a VAE to use instead of the model's", .target = &p->vae },
         { OPTION_TEXT, "models", 0, "DIR", "the models folder, A1111's and ComfyUI's too;\n$TINCT_MODELS, else models",
           .target = &p->models },
-        { OPTION_TEXT, "lora-model-dir", 0, "DIR", "the folder of LoRAs; they cannot be used yet, and a\n<lora:...> in the prompt is refused",
+        { OPTION_TEXT, "lora-model-dir", 0, "DIR", "the folder of LoRAs, subfolders included; loras",
           .target = &p->lora_dir },
         { OPTION_TEXT, "output", 'o', "PATH", "a folder, or a name with %s for the seed and %i for\nthe index; out/00001-SEED.png and so on",
           .target = &p->output },
@@ -121,6 +129,22 @@ static enum exit_code check_paths(const struct paint *p)
     return code;
 }
 
+/* --lora NAME:W is <lora:NAME:W> at the end of the prompt, so that the recipe has it. */
+static enum exit_code add_loras(struct paint *p)
+{
+    for (int i = 0; i < p->loras.count; i++) {
+        const char *lora = p->loras.values[i];
+        size_t before = strlen(p->prompt), bytes = before + strlen(lora) + sizeof " <lora:>";
+        if (!*lora || strpbrk(lora, "<>"))
+            return app_fail(EXIT_USAGE, "write --lora NAME:0.8", "--lora \"%s\": no name of a LoRA", lora);
+        char *longer = realloc(p->prompt, bytes);
+        if (!longer) return app_fail(EXIT_MACHINE, "", "no memory for a prompt");
+        snprintf(longer + before, bytes - before, " <lora:%s>", lora);
+        p->prompt = longer;
+    }
+    return EXIT_DONE;
+}
+
 static enum exit_code settle(struct paint *p, char *const *words, int count)
 {
     struct tinct_err err;
@@ -129,6 +153,7 @@ static enum exit_code settle(struct paint *p, char *const *words, int count)
     if (p->preview) return app_fail(EXIT_USAGE, "leave --preview out", "--preview: the window is not built in yet");
     if (p->verbose && p->quiet) return app_fail(EXIT_USAGE, "", "-v and -q: which of them?");
     if ((code = prompt_text(words, count, p->prompt_file, &p->prompt)) != EXIT_DONE) return code;
+    if ((code = add_loras(p)) != EXIT_DONE) return code;
     p->picture.prompt = p->prompt;
     p->picture.rng = (enum tinct_rng)p->rng;
     p->picture.eta = p->eta_given ? &p->eta : NULL;
@@ -137,6 +162,19 @@ static enum exit_code settle(struct paint *p, char *const *words, int count)
     if (p->picture.seed > INT64_MAX - p->count)
         return app_fail(EXIT_USAGE, "", "--seed %" PRId64 ": too large for %d pictures", p->picture.seed, p->count);
     return tinct_check(&p->picture, &err) ? EXIT_DONE : app_fail_as(&err);
+}
+
+/* An unknown name is told before a model is loaded for nothing. */
+static enum exit_code check_loras(struct paint *p)
+{
+    struct tinct_err err;
+    enum exit_code code = lora_folder_choose(p->lora_dir, p->loras_folder);
+
+    if (code != EXIT_DONE) return code;
+    p->options.lora_dir = p->loras_folder;
+    p->options.models_dir = models_folder(p->models);
+    p->options.cache_dir = app_cache_dir(p->cache, sizeof p->cache);
+    return tinct_lora_check(&p->options, &p->picture, &err) ? EXIT_DONE : app_fail_as(&err);
 }
 
 /* ---- painting ---- */
@@ -192,14 +230,12 @@ static enum exit_code paint_one(struct paint *p, struct tinct *t)
 
 static enum exit_code paint_all(struct paint *p)
 {
-    char cache[4096];
     struct tinct_err err;
     enum exit_code code = EXIT_DONE;
 
-    p->log_level = p->quiet ? TINCT_LOG_ERROR : p->verbose ? TINCT_LOG_DEBUG : TINCT_LOG_WARN;
+    p->log_level = p->quiet ? TINCT_LOG_ERROR : p->verbose ? TINCT_LOG_DEBUG : TINCT_LOG_INFO;
     p->options.log = app_on_log;
     p->options.log_user = &p->log_level;
-    p->options.cache_dir = app_cache_dir(cache, sizeof cache);
     p->progress = progress_start(p->count, p->quiet);
     progress_say(&p->progress, "loading the model");
     struct tinct *t = tinct_open(&p->options, &err);
@@ -231,6 +267,7 @@ enum exit_code paint_run(const struct verb *verb, int argc, char **argv)
     code = settle(&p, argv + 1, words);
     if (code == EXIT_DONE) code = model_find(MODEL_CHECKPOINT, p.model, p.models, model);
     if (code == EXIT_DONE && p.vae) code = model_find(MODEL_VAE, p.vae, p.models, vae);
+    if (code == EXIT_DONE) code = check_loras(&p);
     if (code == EXIT_DONE) code = check_paths(&p);
     p.options.model = model;
     p.options.vae = p.vae ? vae : NULL;

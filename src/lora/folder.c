@@ -354,3 +354,13 @@ const struct lora_entry *lora_folder_find(struct lora_folder *folder, const char
     refuse_unknown(folder, name, err);
     return NULL;
 }
+
+bool lora_folder_lacks(struct lora_folder *folder, const char *name)
+{
+    for (int way = BY_NAME; way < WAYS && *name; way++) {
+        if ((way == BY_HASH && !is_hash(name)) || !prepare(folder, name, (enum way)way, NULL)) continue;
+        for (size_t i = 0; i < folder->count; i++)
+            if (matches(&folder->files[i].shown, name, (enum way)way)) return false;
+    }
+    return *name != '\0';
+}

@@ -50,6 +50,9 @@ const struct lora_entry *lora_folder_at(const struct lora_folder *folder, size_t
  * with the three nearest names. */
 const struct lora_entry *lora_folder_find(struct lora_folder *folder, const char *name, struct tinct_err *err);
 
+/* Whether it is for want of such a file that lora_folder_find refuses the name, which is not empty. */
+bool lora_folder_lacks(struct lora_folder *folder, const char *name);
+
 /* The hash of one entry, from the file's own metadata or computed. Refused as hash_file refuses. */
 bool lora_folder_hash(struct lora_folder *folder, const struct lora_entry *entry, struct tinct_err *err);
 

@@ -23,13 +23,6 @@ struct conditioning {
     uint64_t serial;
 };
 
-static bool refuse_loras(const struct prompt *p, struct tinct_err *err)
-{
-    if (!p->lora_count) return true;
-    tinct_fail(err, TINCT_ERR_ARG, "<lora:%s>: this version does not load LoRAs yet", p->loras[0].name);
-    return tinct_advise(err, "take the tag out of the prompt");
-}
-
 /* ---- encoding ----------------------------------------------------------------- */
 
 static bool encode(struct conditioning *c, struct encoded *e, const struct tinct_txt2img *p, struct tinct_err *err)
@@ -89,7 +82,7 @@ struct conditioning *conditioning_create(struct tinct *t, const struct tinct_txt
     }
     c->t = t;
     c->scale = p->guidance;
-    if (!prompt_parse(&c->positive, p->prompt, &options, err) || !refuse_loras(&c->positive, err)) goto fail;
+    if (!prompt_parse(&c->positive, p->prompt, &options, err)) goto fail;
     options.negative = true;
     if (!prompt_parse(&c->negative, p->negative, &options, err)) {
         tinct_within(err, "negative prompt");
@@ -110,6 +103,11 @@ void conditioning_free(struct conditioning *c)
     prompt_free(&c->positive);
     prompt_free(&c->negative);
     free(c);
+}
+
+void conditioning_expire(struct conditioning *c)
+{
+    c->serial = 0;
 }
 
 /* ---- choosing ------------------------------------------------------------------- */

@@ -8,12 +8,16 @@
 struct conditioning;
 
 /* Parse p's prompts and encode every text they will need. second_order: the sampler evaluates twice a step, and
- * "[a:b:w]" counts evaluations. Refused: the prompt's own mistakes, LoRA tags. */
+ * "[a:b:w]" counts evaluations. LoRA tags are left out: see pipeline/lora_stack.h. Refused:
+ * the prompt's own mistakes. */
 struct conditioning *conditioning_create(struct tinct *t, const struct tinct_txt2img *p, bool second_order,
                                          struct tinct_err *err);
 void conditioning_free(struct conditioning *c);                  /* NULL is fine */
 
 /* The guidance of this evaluation of the model, counted from 0. */
 void conditioning_at(struct conditioning *c, int evaluation, struct guidance *g);
+
+/* The UNet's weights changed: the texts' keys and values are to be made anew. */
+void conditioning_expire(struct conditioning *c);
 
 #endif

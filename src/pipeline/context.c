@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/str.h"
+#include "pipeline/adapters.h"
 
 double context_now_ms(void)
 {
@@ -69,6 +70,8 @@ struct tinct *tinct_open(const struct tinct_options *o, struct tinct_err *err)
     }
     t->log = o->log;
     t->log_user = o->log_user;
+    t->threads = o->threads;
+    if (!lora_places_open(&t->places, o, err)) goto fail;
     if (!o->model) {
         tinct_fail(err, TINCT_ERR_ARG, "no model is named");
         goto fail;
@@ -85,7 +88,7 @@ struct tinct *tinct_open(const struct tinct_options *o, struct tinct_err *err)
         tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a context");
         goto fail;
     }
-    context_log(t, TINCT_LOG_INFO, "%s: %s, %.0f MiB of weights on %s in %.0f ms", t->about.model, t->about.model_kind,
+    context_log(t, TINCT_LOG_DEBUG, "%s: %s, %.0f MiB of weights on %s in %.0f ms", t->about.model, t->about.model_kind,
                 (double)t->about.weights_bytes / (1024.0 * 1024.0), t->about.device, t->about.load_ms);
     return t;
 fail:
@@ -97,6 +100,10 @@ void tinct_close(struct tinct *t)
 {
     if (!t) return;
     context_drop_runs(t);
+    context_drop_held(t);
+    adapters_free(t->adapters);
+    lora_places_close(&t->places);
+    free(t->told);
     model_close(t->model);
     device_close(t->device);
     free((char *)t->about.device);

@@ -3,6 +3,7 @@
 #define TINCT_PIPELINE_CONTEXT_H
 
 #include "base/hash.h"
+#include "pipeline/lora_places.h"
 #include "pipeline/stages.h"
 
 enum { CONTEXT_RUNS = 4 };
@@ -14,6 +15,12 @@ struct tinct {
     struct run_size { uint32_t images, h, w, tokens; } sizes[CONTEXT_RUNS];
     uint64_t serials[CONTEXT_RUNS];         /* of the guidance whose text each run holds; 0: none */
     uint64_t last_serial;                   /* given to a guidance */
+    struct lora_places places;
+    struct adapters *adapters;              /* NULL until the first LoRA */
+    struct held_lora { struct tinct_lora lora; char *path; } *held;    /* [held_count], set for all pictures */
+    size_t held_count;
+    char *told;                             /* which LoRAs the log has heard of last; NULL: none */
+    int threads;
     struct tinct_about about;
     char *vae_path, *cache_dir;             /* NULL: none */
     char model_hash[HASH_HEX], vae_hash[HASH_HEX];   /* "" until the first recipe asks */
@@ -26,6 +33,9 @@ struct unet_run *context_run(struct tinct *t, struct run_size size, struct tinct
 
 /* Give back the memory of all kept runs: before a VAE that would not fit beside them. */
 void context_drop_runs(struct tinct *t);
+
+bool context_adapters(struct tinct *t, struct tinct_err *err);  /* see that there are adapters */
+void context_drop_held(struct tinct *t);
 
 void context_log(const struct tinct *t, enum tinct_log_level level, const char *fmt, ...) TINCT_PRINTF(3, 4);
 

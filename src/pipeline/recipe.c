@@ -36,11 +36,18 @@ static const char *model_hash(struct tinct *t, const char *path, char out[HASH_H
     return out[0] ? out : NULL;
 }
 
-char *recipe_write(struct tinct *t, const struct tinct_txt2img *p, const struct sampler *sampler, enum schedule_kind kind,
-                   struct tinct_err *err)
+static void add_extra(struct infotext *info, struct infotext_pair *extras, const char *key, const char *value)
+{
+    if (!value || !*value) return;
+    extras[info->extra_count++] = (struct infotext_pair) { key, value };
+    info->extras = extras;
+}
+
+char *recipe_write(struct tinct *t, const struct tinct_txt2img *p, const struct lora_stack *loras, const struct sampler *sampler,
+                   enum schedule_kind kind, struct tinct_err *err)
 {
     struct infotext info = INFOTEXT_EMPTY;
-    struct infotext_pair eta = { 0 };
+    struct infotext_pair extras[3];
     struct str eta_text = { 0 };
     char *model = stem(t->about.model), *vae = t->vae_path ? stem(t->vae_path) : NULL;
 
@@ -67,10 +74,10 @@ char *recipe_write(struct tinct *t, const struct tinct_txt2img *p, const struct 
     info.version = "tinct " TINCT_VERSION;
     if (p->eta && sampler->eta_key && *p->eta != sampler->eta) {
         str_add_float(&eta_text, *p->eta);
-        eta = (struct infotext_pair) { sampler->eta_key, eta_text.bytes };
-        info.extras = &eta;
-        info.extra_count = eta_text.bytes ? 1 : 0;
+        add_extra(&info, extras, sampler->eta_key, eta_text.bytes);
     }
+    add_extra(&info, extras, "Lora hashes", lora_stack_hashes(loras));
+    add_extra(&info, extras, "Networks not found", lora_stack_not_found(loras));
     char *text = infotext_write(&info, err);
     str_free(&eta_text);
     free(model);

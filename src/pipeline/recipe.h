@@ -3,10 +3,11 @@
 #define TINCT_PIPELINE_RECIPE_H
 
 #include "pipeline/context.h"
+#include "pipeline/lora_stack.h"
 #include "sampler/sampler.h"
 
-/* p has every default filled in. The caller frees it. NULL with TINCT_ERR_MEMORY. */
-char *recipe_write(struct tinct *t, const struct tinct_txt2img *p, const struct sampler *sampler, enum schedule_kind kind,
-                   struct tinct_err *err);
+/* p has every default filled in, its prompts are those that loras made. The caller frees it. NULL with TINCT_ERR_MEMORY. */
+char *recipe_write(struct tinct *t, const struct tinct_txt2img *p, const struct lora_stack *loras, const struct sampler *sampler,
+                   enum schedule_kind kind, struct tinct_err *err);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "pipeline/conditioning.h"
 #include "pipeline/denoise.h"
+#include "pipeline/lora_stack.h"
 #include "pipeline/picture.h"
 #include "pipeline/recipe.h"
 #include "sampler/noise.h"
@@ -66,7 +67,8 @@ static bool settle(const struct tinct *t, const struct tinct_txt2img *p, struct 
 
 struct painting {
     struct tinct *t;
-    const struct tinct_txt2img *p;      /* settled */
+    struct tinct_txt2img *p;            /* settled; its prompts are those of loras */
+    struct lora_stack *loras;
     uint32_t h, w;                      /* of the latent */
     size_t count;                       /* values in it */
     const struct sampler *sampler;
@@ -76,6 +78,7 @@ struct painting {
     struct guidance guidance;
     struct noise *noise;
     int evaluations;                    /* calls of the model so far */
+    int steps_done;                     /* of the sampler */
     double step_began;
     struct tinct_err *err;
 };
@@ -108,7 +111,10 @@ static bool memory_suffices(struct painting *a, struct tinct_err *err)
 static bool on_denoise(void *ctx, const float *x, double sigma, double t, float *denoised)
 {
     struct painting *a = ctx;
+    bool changed;
 
+    if (!lora_stack_apply(a->loras, a->steps_done + 1, &changed, a->err)) return false;
+    if (changed) conditioning_expire(a->conditioning);
     conditioning_at(a->conditioning, a->evaluations++, &a->guidance);
     return denoise(a->t, &a->guidance, a->h, a->w, x, sigma, t, denoised, a->err);
 }
@@ -131,6 +137,7 @@ static bool on_step(void *ctx, int done, const float *x, const float *denoised)
         .latent_width = (int)a->w, .latent_height = (int)a->h,
     };
     a->step_began = now;
+    a->steps_done = done;
     return !a->p->on_step || a->p->on_step(a->p->user, &progress);
 }
 
@@ -170,13 +177,25 @@ static bool paint(struct painting *a, struct tinct_image *out, struct tinct_err 
     free(latent);
     if (!ok) return false;
     out->seed = a->p->seed;
-    out->infotext = recipe_write(a->t, a->p, a->sampler, a->schedule.kind, err);
+    out->infotext = recipe_write(a->t, a->p, a->loras, a->sampler, a->schedule.kind, err);
     return out->infotext != NULL;
+}
+
+/* The text encoder's weights are those of the LoRAs before any prompt is encoded. */
+static bool load_loras(struct painting *a, struct tinct_err *err)
+{
+    bool changed;
+
+    a->loras = lora_stack_create(a->t, a->p, err);
+    if (!a->loras) return false;
+    a->p->prompt = lora_stack_prompt(a->loras);
+    a->p->negative = lora_stack_negative(a->loras);
+    return lora_stack_apply(a->loras, 1, &changed, err);
 }
 
 static bool prepare(struct painting *a, struct tinct_err *err)
 {
-    if (!choose_schedule(a, err) || !memory_suffices(a, err)) return false;
+    if (!choose_schedule(a, err) || !memory_suffices(a, err) || !load_loras(a, err)) return false;
     a->noise = noise_open(&(struct noise_settings) {
         .rng = a->p->rng, .seed = (uint64_t)a->p->seed, .subseed = (uint64_t)a->p->subseed,
         .subseed_strength = a->p->subseed_strength, .ensd = a->p->ensd, .h = a->h, .w = a->w }, err);
@@ -204,6 +223,7 @@ bool tinct_txt2img(struct tinct *t, const struct tinct_txt2img *p, struct tinct_
         a->count = (size_t)a->h * a->w * UNET_LATENT;
         ok = prepare(a, err) && paint(a, out, err);
         conditioning_free(a->conditioning);
+        lora_stack_free(a->loras);
         noise_close(a->noise);
     }
     free(a);

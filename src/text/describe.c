@@ -85,6 +85,8 @@ static void tell_tags(struct str *s, const struct teller *t)
             str_add(s, ", blocks ");
             add_shown(s, l->blocks, strlen(l->blocks));
         }
+        if (l->start) str_addf(s, ", from step %d", l->start);
+        if (l->stop) str_addf(s, ", to step %d", l->stop);
         str_add(s, "\n");
     }
     for (size_t i = 0; i < t->p->tag_count; i++) {
@@ -177,6 +179,8 @@ static void put_lora(struct json_writer *w, const struct prompt_lora *l, const s
     json_put_double(w, "unet", l->unet);
     json_put_integer(w, "dyn", l->dyn);
     json_put_string(w, "blocks", l->blocks);
+    json_put_integer(w, "start", l->start);
+    json_put_integer(w, "stop", l->stop);
     json_begin(w, "arguments", JSON_ARRAY);
     for (size_t i = 0; i < tag->arg_count; i++) {
         struct str s = { 0 };

@@ -8,7 +8,8 @@
  * the tokens spell (a byte that is no part of a whole character as \xNN). The caller frees it. NULL when
  * prompt_parse or chunks_make refuses the prompt.
  *
- * JSON: { "loras": [{ "name", "text_encoder", "unet", "dyn", "blocks", "arguments": ["as given"] }],
+ * JSON: { "loras": [{ "name", "text_encoder", "unet", "dyn", "blocks", "start", "stop",
+ *                      "arguments": ["as given"] }],
  *         "removed": ["<word:args>"],
  *         "parts": [{ "weight", "segments": [{ "end_step", "first", "last", "text": index }],
  *                     "texts": [{ "text", "tokens",

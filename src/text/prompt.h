@@ -40,12 +40,15 @@ struct prompt_tag {                  /* <word:arg:arg...> */
     size_t begin, end;               /* bytes of the prompt: its '<', and behind its '>' */
 };
 
-/* <lora:name:te:unet:dyn>, also spelled lyco; te= unet= dyn= come before positions. */
+/* <lora:name:te:unet:dyn>, also spelled lyco; te= unet= dyn= come before positions.
+ * stop=10 has ten steps, where sd-webui-lora-block-weight has nine. */
 struct prompt_lora {
     const char *name;
     double te, unet;         /* 1 and te, where not given */
     int dyn;                 /* ranks to use; 0: all */
     const char *blocks;      /* block weights: lbw= or w=, or a third position that is no number; NULL: none */
+    int start, stop;         /* start= and stop=, or step=3-10: the sampler's steps, counted from 1 and both included, in
+                                which the UNet's part is on; 0: from the first, to the last */
     size_t tag;              /* its tag, which has all arguments */
 };
 

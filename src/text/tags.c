@@ -133,6 +133,33 @@ static bool read_dyn(struct prompt_lora *l, const struct prompt_tag *tag, struct
     return true;
 }
 
+enum { MOST_STEPS = 1000 };
+
+static bool read_step(const char *text, size_t size, int *step)
+{
+    double number;
+
+    if (!number_read(text, size, &number) || number < 1 || number > MOST_STEPS || number != (int)number) return false;
+    *step = (int)number;
+    return true;
+}
+
+static bool read_steps(struct prompt_lora *l, const struct prompt_tag *tag, struct tinct_err *err)
+{
+    const char *start = named(tag, "start"), *stop = named(tag, "stop"), *range = named(tag, "step");
+    const char *dash = range ? strchr(range, '-') : NULL;
+    bool ok = !range || (dash && read_step(range, (size_t)(dash - range), &l->start) && read_step(dash + 1, strlen(dash + 1), &l->stop));
+
+    ok = ok && (!start || read_step(start, strlen(start), &l->start)) && (!stop || read_step(stop, strlen(stop), &l->stop));
+    if (!ok)
+        return tinct_fail(err, TINCT_ERR_ARG, "<lora:%.100s>: start= and stop= are steps in 1..%d, step= two of them as in step=3-10",
+                          l->name, MOST_STEPS);
+    if (l->stop && l->stop < l->start)
+        return tinct_fail(err, TINCT_ERR_ARG, "<lora:%.100s>: it would stop with step %d, before it starts with step %d", l->name,
+                          l->stop, l->start);
+    return true;
+}
+
 static bool add_lora(struct prompt *p, const struct prompt_tag *tag, struct tinct_err *err)
 {
     if (p->lora_count == PROMPT_MAX_LORAS)
@@ -144,7 +171,7 @@ static bool add_lora(struct prompt *p, const struct prompt_tag *tag, struct tinc
     if (!l->name || !*l->name)
         return tinct_fail(err, TINCT_ERR_ARG, "a LoRA tag at byte %zu of the prompt has no name: write <lora:name:0.8>",
                           tag->begin);
-    return read_weights(l, tag, err) && read_dyn(l, tag, err);
+    return read_weights(l, tag, err) && read_dyn(l, tag, err) && read_steps(l, tag, err);
 }
 
 bool tags_take(struct prompt *out, const char *text, size_t size, struct str *plain, struct tinct_err *err)

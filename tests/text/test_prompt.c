@@ -156,6 +156,21 @@ static void loras_are_handed_on(void **state)
     prompt_free(&p);
 }
 
+static void loras_know_their_steps(void **state)
+{
+    struct prompt p;
+    (void)state;
+
+    parse(&p, "<lora:a:1:start=3><lora:b:stop=10:1><lora:c:1:step=3-10><lora:d:1:step=3-10:stop=12><lora:e>", 1);
+    static const struct { int start, stop; } want[] = { { 3, 0 }, { 0, 10 }, { 3, 10 }, { 3, 12 }, { 0, 0 } };
+    assert_int_equal(p.lora_count, 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(p.loras[i].start, want[i].start);
+        assert_int_equal(p.loras[i].stop, want[i].stop);
+    }
+    prompt_free(&p);
+}
+
 static void check_prompt_refused(const char *text, const char *words)
 {
     struct prompt p;
@@ -235,7 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_prompts_are_understood), cmocka_unit_test(the_first_segment_lasts_one_longer),
-        cmocka_unit_test(loras_are_handed_on),           cmocka_unit_test(limits_have_their_sentences),
+        cmocka_unit_test(loras_are_handed_on), cmocka_unit_test(loras_know_their_steps),          cmocka_unit_test(limits_have_their_sentences),
         cmocka_unit_test(endless_alternation_is_refused), cmocka_unit_test(large_prompts_are_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
