@@ -45,7 +45,7 @@ static bool refuse_item(const char *item, size_t size, struct tinct_err *err)
     return tinct_fail(err, TINCT_ERR_ARG, "block weight \"%.*s\" is no number in -16..16", (int)(size < 40 ? size : 40), item);
 }
 
-/* The number that all of item [size] is, blanks around it aside. */
+/* The number that all of item [size] is, blanks around it aside; "+1" and "-.5" are no JSON, but people write them. */
 static bool read_item(const char *item, size_t size, float *value, struct tinct_err *err)
 {
     char text[NUMBER_BYTES];
@@ -53,9 +53,9 @@ static bool read_item(const char *item, size_t size, float *value, struct tinct_
 
     while (size && *item == ' ') item++, size--;
     while (size && item[size - 1] == ' ') size--;
-    if (size && *item == '+') item++, size--;
-    bool point = size && *item == '.', ok = size && size < sizeof text - 1;    /* ".5" is no JSON, but people write it */
-    if (ok) snprintf(text, sizeof text, "%s%.*s", point ? "0" : "", (int)size, item);
+    bool sign = size && (*item == '-' || *item == '+'), point = size > (size_t)sign && item[sign] == '.';
+    bool ok = size && size < sizeof text - 2;
+    if (ok) snprintf(text, sizeof text, "%s%s%.*s", sign && *item == '-' ? "-" : "", point ? "0" : "", (int)size - sign, item + sign);
     if (!ok || !str_to_double(text, &number) || fabs(number) > (double)most_weight) return refuse_item(item, size, err);
     *value = (float)number;
     return true;

@@ -89,5 +89,6 @@ struct lora_wish *lora_wishes(const struct tinct *t, const struct prompt *parsed
     }
     if (ok && read_blocks(wishes, *count, err)) return wishes;
     free(wishes);
+    *count = 0;
     return NULL;
 }

@@ -1,193 +1,600 @@
-/* The listing of LoRAs as an application sees it. */
-#include "base/json.h"
+/* Pictures with LoRAs on a tiny model: what changes them, what must not, what is told and what is refused. */
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
 #include "check.h"
-#include "temporary.h"
-#include "tensor_file.h"
+#include "image/infotext.h"
+#include "pipeline/lora_files.h"
+#include "tiny_checkpoint.h"
 
-static const char layer[] = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k";
+enum { SIDE = 64, BYTES = SIDE * SIDE * 3 };
 
-static void add(struct tensor_file *f, const char *part, uint32_t rows, uint32_t columns)
+static char tiny[512], said[16384];
+static struct tinct *t;
+
+static void on_log(void *user, enum tinct_log_level level, const char *line)
 {
-    char name[160];
-    snprintf(name, sizeof name, "%s.%s", layer, part);
-    tensor_file_add(f, name, DTYPE_F16, 2, (uint32_t[]) { rows, columns });
+    (void)user, (void)level;
+    size_t used = strlen(said);
+    snprintf(said + used, sizeof said - used, "%s\n", line);
 }
 
-/* A LoRA of rank 4 for a text width of context. */
-static void write_lora(const char *name, uint32_t context, const char *metadata)
+static struct tinct *open_tiny(void)
+{
+    struct tinct_err err;
+    struct tinct *opened = tinct_open(&(struct tinct_options) {
+        .model = tiny, .device = "cpu", .threads = 1, .lora_dir = temporary_folder, .log = on_log }, &err);
+
+    if (!opened) fail_msg("%s", err.text);
+    return opened;
+}
+
+static int set_up(void **state)
+{
+    if (temporary_make(state)) return -1;
+    snprintf(tiny, sizeof tiny, "%s", temporary_path("tiny.ckpt"));      /* not a name that is listed */
+    if (!tiny_checkpoint_write(TESTS_DIR "/parity/sd15_tensors.tsv", tiny)) return -1;
+    lora_write(tiny, "arcane", &(struct lora_plan) {
+        .metadata = "{\"modelspec.trigger_phrase\":\"arcane style\",\"ss_output_name\":\"arc\"}", .seed = 1, .rank = 8, .size = 0.05f,
+        .attention = true });
+    lora_write(tiny, "ink", &(struct lora_plan) { .seed = 2, .rank = 3, .size = 0.05f, .convs = true, .norms = true });
+    lora_write(tiny, "clay", &(struct lora_plan) { .seed = 3, .rank = 5, .size = 0.05f, .convs = true, .no_text = true });
+    t = open_tiny();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    tinct_close(t);
+    return temporary_remove(state);
+}
+
+/* ---- painting ------------------------------------------------------------------- */
+
+static struct tinct_txt2img quick(const char *prompt)
+{
+    return (struct tinct_txt2img) { .prompt = prompt, .negative = "blurry", .width = SIDE, .height = SIDE, .steps = 2,
+                                    .sampler = "Euler", .seed = 5 };
+}
+
+static struct tinct_image paint_on(struct tinct *on, const struct tinct_txt2img *p)
+{
+    struct tinct_image image;
+    struct tinct_err err;
+
+    said[0] = '\0';
+    if (!tinct_txt2img(on, p, &image, &err)) fail_msg("%s: %s", p->prompt, err.text);
+    return image;
+}
+
+static struct tinct_image paint(const char *prompt)
+{
+    struct tinct_txt2img p = quick(prompt);
+    return paint_on(t, &p);
+}
+
+static bool are_same(const struct tinct_image *a, const struct tinct_image *b)
+{
+    return memcmp(a->rgb, b->rgb, BYTES) == 0;
+}
+
+/* Both prompts give the same pixels, or (differ) not. */
+static void compare(const char *one, const char *other, bool differ)
+{
+    struct tinct_image a = paint(one), b = paint(other);
+
+    if (are_same(&a, &b) == differ) fail_msg("\"%s\" and \"%s\" are %s", one, other, differ ? "the same" : "different");
+    tinct_image_free(&a);
+    tinct_image_free(&b);
+}
+
+/* ---- what the weights do ---------------------------------------------------------- */
+
+static void they_leave_no_trace(void **state)
+{
+    static const char *const between[] = { "a cat <lora:arcane>", "a cat <lora:ink:-0.7>", "a cat <lora:clay:2><lora:ink:0.5>" };
+    struct tinct_image plain = paint("a cat"), again, first[3];
+    (void)state;
+
+    for (int i = 0; i < 3; i++) {
+        first[i] = paint(between[i]);
+        assert_false(are_same(&plain, &first[i]));
+        again = paint("a cat");
+        assert_true(are_same(&plain, &again));
+        tinct_image_free(&again);
+    }
+    for (int i = 0; i < 3; i++) {           /* without a picture in between, in another context too */
+        struct tinct *fresh = open_tiny();
+        struct tinct_txt2img p = quick(between[i]);
+        again = paint(between[i]);
+        struct tinct_image anew = paint_on(fresh, &p);
+        assert_true(are_same(&first[i], &again) && are_same(&first[i], &anew));
+        tinct_image_free(&again);
+        tinct_image_free(&anew);
+        tinct_image_free(&first[i]);
+        tinct_close(fresh);
+    }
+    tinct_image_free(&plain);
+}
+
+static void their_order_does_not_matter(void **state)
+{
+    (void)state;
+    compare("a cat <lora:arcane:0.8><lora:ink:0.6><lora:clay:0.7>", "<lora:clay:0.7><lora:ink:0.6>a cat <lora:arcane:0.8>", false);
+    compare("a cat <lora:arcane:0.8><lora:ink:0.6>", "a cat <lora:arcane:0.6><lora:ink:0.8>", true);
+}
+
+static void strengths_are_as_written(void **state)
+{
+    (void)state;
+    compare("a cat <lora:arcane:0.3><lora:arcane:0.5>", "a cat <lyco:arcane:0.8>", false);        /* duplicates add up */
+    compare("a cat <lora:arcane:0.5:0.25>", "a cat <lora:arcane:te=0.5:unet=0.25>", false);
+    compare("a cat <lora:arcane:0.5:0.25>", "a cat <lora:arcane:0.25:0.5>", true);
+    compare("a cat <lora:arcane:0>", "a cat", false);
+    compare("a cat <lora:arcane:0:1>", "a cat <lora:arcane:1>", true);
+    compare("a cat <lora:arcane:1:0>", "a cat", true);
+    compare("a cat <lora:arcane:1:dyn=8>", "a cat <lora:arcane>", false);                         /* all of its ranks */
+    compare("a cat <lora:arcane:1:dyn=2>", "a cat <lora:arcane>", true);
+    compare("a cat <lora:arc>", "a cat <lora:arcane.safetensors:1>", false);                      /* its alias */
+}
+
+static void blocks_have_their_own(void **state)
+{
+    (void)state;
+    compare("a cat <lora:arcane:1:lbw=NONE>", "a cat", false);
+    compare("a cat <lora:arcane:1:lbw=1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1>", "a cat <lora:arcane>", false);
+    compare("a cat <lora:arcane:1:lbw=ALL>", "a cat <lora:arcane:1:lbw=OUTALL>", true);
+    compare("a cat <lora:arcane:1:lbw=1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0>", "a cat <lora:arcane:1:0>", false);
+    compare("a cat <lora:arcane:1:lbw=INS><lora:arcane:1:lbw=OUTS>",                /* what two uses of a file say is added */
+            "a cat <lora:arcane:1:lbw=2,1,1,1,0,0,0,0,0,0,0,0,1,1,1,1,1>", false);
+}
+
+static void says(const char *words)
+{
+    if (!strstr(said, words)) fail_msg("said: %s\nwanted: %s", said, words);
+}
+
+/* ---- over the steps --------------------------------------------------------------- */
+
+enum { STEPS = 4, LATENT = SIDE / 8 * SIDE / 8 * 4 };
+
+struct trajectory {
+    float after[STEPS][LATENT];
+    int stop_after;                        /* 0: never */
+};
+
+static bool remember(void *user, const struct tinct_progress *progress)
+{
+    struct trajectory *way = user;
+
+    memcpy(way->after[progress->step - 1], progress->latent, sizeof way->after[0]);
+    return progress->step != way->stop_after;
+}
+
+static void follow(const char *prompt, struct trajectory *way)
+{
+    struct tinct_txt2img p = quick(prompt);
+    struct tinct_image image;
+
+    *way = (struct trajectory) { .stop_after = 0 };
+    p.steps = STEPS;
+    p.on_step = remember;
+    p.user = way;
+    image = paint_on(t, &p);
+    tinct_image_free(&image);
+}
+
+static bool same_after(const struct trajectory *a, const struct trajectory *b, int step)
+{
+    return memcmp(a->after[step - 1], b->after[step - 1], sizeof a->after[0]) == 0;
+}
+
+/* The text encoder's part is there from first to last, the UNet's in its steps: until it begins, all is as with the
+ * text encoder's alone; until it ends, as with both. */
+static void steps_begin_and_end(void **state)
+{
+    static struct trajectory text, both, late, early;
+    struct tinct_image image;
+    (void)state;
+
+    follow("a cat <lora:arcane:1:0>", &text);
+    follow("a cat <lora:arcane>", &both);
+    follow("a cat <lora:arcane:1:start=3>", &late);
+    follow("a cat <lora:arcane:1:step=1-2>", &early);
+    for (int step = 1; step <= STEPS; step++) {
+        assert_int_equal(same_after(&late, &text, step), step < 3);
+        assert_int_equal(same_after(&early, &both, step), step <= 2);
+        assert_false(same_after(&text, &both, step));
+    }
+    compare("a cat <lora:arcane:1:start=1:stop=2>", "a cat <lora:arcane>", false);        /* all of the two steps */
+    compare("a cat <lora:arcane:1:start=3>", "a cat <lora:arcane:1:0>", false);
+    image = paint("a cat <lora:arcane:1:start=3>");
+    says("it begins with step 3, and there are 2");
+    tinct_image_free(&image);
+}
+
+static void a_cancelled_picture_is_forgotten(void **state)
+{
+    static struct trajectory way;
+    struct tinct_image plain = paint("a cat"), again, image;
+    struct tinct_txt2img p = quick("a cat <lora:arcane:1:start=2><lora:ink>");
+    struct tinct_err err;
+    (void)state;
+
+    way.stop_after = 2;
+    p.steps = STEPS;
+    p.on_step = remember;
+    p.user = &way;
+    check_refused(tinct_txt2img(t, &p, &image, &err), &err, TINCT_ERR_CANCELLED, "cancelled");
+    again = paint("a cat");
+    assert_true(are_same(&plain, &again));
+    tinct_image_free(&plain);
+    tinct_image_free(&again);
+}
+
+/* ---- on the open model -------------------------------------------------------------- */
+
+static void must(bool ok, const struct tinct_err *err)
+{
+    if (!ok) fail_msg("%s", err->text);
+}
+
+static void set(const char *name, float weight)
+{
+    struct tinct_err err;
+    must(tinct_lora_set(t, &(struct tinct_lora) { .name = name, .te = weight, .unet = weight }, &err), &err);
+}
+
+static void drop(const char *name)
+{
+    struct tinct_err err;
+    must(tinct_lora_remove(t, name, &err), &err);
+}
+
+static void they_stay_until_removed(void **state)
+{
+    struct tinct_image plain = paint("a cat"), tagged = paint("a cat <lora:arcane:0.5>"), other = paint("a cat <lora:arcane:0.75>"), now;
+    struct tinct_lora given = { .name = "arcane", .te = 0.25f, .unet = 0.25f };
+    struct tinct_txt2img p = quick("a cat");
+    struct tinct_err err;
+    (void)state;
+
+    set("arcane", 0.5f);
+    now = paint("a cat");
+    assert_true(are_same(&tagged, &now));
+    assert_non_null(strstr(now.infotext, "a cat <lora:arcane:0.5>\n"));         /* so that the recipe gives it again */
+    tinct_image_free(&now);
+    p.loras = &given;
+    p.lora_count = 1;
+    now = paint_on(t, &p);
+    assert_true(are_same(&other, &now));
+    tinct_image_free(&now);
+    set("arcane", 0.75f);
+    now = paint("a cat");
+    assert_true(are_same(&other, &now));
+    tinct_image_free(&now);
+    set("arc", 0.5f);                                                           /* the same file by its alias */
+    assert_int_equal(tinct_lora_count(t), 1);
+    assert_string_equal(tinct_lora_at(t, 0).name, "arc");
+    check_refused(tinct_lora_remove(t, "ink", &err), &err, TINCT_ERR_ARG, "\"ink\" is not set");
+    drop("arc");
+    now = paint("a cat");
+    assert_true(are_same(&plain, &now));
+    tinct_image_free(&now);
+    check_refused(tinct_lora_set(t, &(struct tinct_lora) { .name = "arcan", .te = 1, .unet = 1 }, &err), &err, TINCT_ERR_ARG, "arcane");
+    check_refused(tinct_lora_set(t, &(struct tinct_lora) { .name = "ink", .te = NAN, .unet = 1 }, &err), &err, TINCT_ERR_ARG, "-16..16");
+    check_refused(tinct_lora_set(t, &(struct tinct_lora) { .name = "ink", .te = 1, .unet = 1, .blocks = "OUT" }, &err), &err, TINCT_ERR_ARG, "OUTALL");
+    assert_int_equal(tinct_lora_count(t), 0);
+    tinct_image_free(&plain);
+    tinct_image_free(&tagged);
+    tinct_image_free(&other);
+}
+
+/* Some pictures on the way are compared with a context that never had another set. */
+static void fifty_changes_and_none_is_left(void **state)
+{
+    static const char *const names[] = { "arcane", "ink", "clay" };
+    struct tinct_image plain = paint("a cat"), now;
+    bool is_set[3] = { false };
+    uint64_t random = 9;
+    (void)state;
+
+    for (int i = 0; i < 50; i++) {
+        int which = (int)(1.5f + 1.49f * lora_random(&random));
+        float weight = (float)(int)(8 * lora_random(&random)) / 8;
+        if (is_set[which] && weight < 0) drop(names[which]);
+        else set(names[which], weight);
+        is_set[which] = !(is_set[which] && weight < 0);
+        now = paint("a cat");
+        if (i % 16 == 15) {
+            struct tinct *fresh = open_tiny();
+            struct tinct_txt2img p = quick(now.infotext);                       /* its first line has the tags */
+            char prompt[256];
+            snprintf(prompt, sizeof prompt, "%.*s", (int)strcspn(now.infotext, "\n"), now.infotext);
+            p.prompt = prompt;
+            struct tinct_image anew = paint_on(fresh, &p);
+            assert_true(are_same(&anew, &now));
+            tinct_image_free(&anew);
+            tinct_close(fresh);
+        }
+        tinct_image_free(&now);
+    }
+    for (int i = 0; i < 3; i++)
+        if (is_set[i]) drop(names[i]);
+    now = paint("a cat");
+    assert_true(are_same(&plain, &now));
+    tinct_image_free(&now);
+    tinct_image_free(&plain);
+}
+
+/* ---- what is said ------------------------------------------------------------------- */
+
+static void one_line_says_what_matched(void **state)
+{
+    struct tinct_image image = paint("a cat <lora:arcane:0.8>");
+    (void)state;
+
+    says("arcane: 172 of 172 tensors, rank 8, weight 0.80, ");
+    says("arcane: the prompt has none of its trigger words: arcane style");
+    assert_non_null(strstr(image.infotext, "Lora hashes: \"arcane: "));
+    tinct_image_free(&image);
+    image = paint("a cat <lora:arcane:0.8>");                                   /* the second of a batch */
+    assert_null(strstr(said, "arcane: 172"));
+    tinct_image_free(&image);
+    image = paint("a cat, Arcane Style <lora:arcane:0.5:1>");
+    says("weight 0.50 for the text encoder, 1.00 for the UNet");
+    assert_null(strstr(said, "trigger"));
+    tinct_image_free(&image);
+    image = paint("a cat <lora:arcane:0.8:oops=3>");
+    says("oops= is unknown");
+    tinct_image_free(&image);
+}
+
+static void trigger_words_are_added(void **state)
+{
+    struct tinct_txt2img p = quick("a cat <lora:arcane>");
+    struct tinct_image added, written = paint("a cat <lora:arcane>, arcane style");
+    (void)state;
+
+    p.triggers = true;
+    added = paint_on(t, &p);
+    says("trigger words added: arcane style");
+    assert_true(are_same(&added, &written));
+    assert_non_null(strstr(added.infotext, "a cat <lora:arcane>, arcane style\n"));
+    tinct_image_free(&added);
+    p.prompt = "a cat in arcane style <lora:arcane>";                           /* there already */
+    added = paint_on(t, &p);
+    assert_non_null(strstr(added.infotext, "a cat in arcane style <lora:arcane>\n"));
+    tinct_image_free(&added);
+    p.prompt = "a cat AND a dog :0.5<lora:arcane>";                             /* behind it the weight would be a word */
+    added = paint_on(t, &p);
+    assert_non_null(strstr(added.infotext, "arcane style, a cat AND a dog :0.5"));
+    tinct_image_free(&added);
+    tinct_image_free(&written);
+}
+
+static void the_negative_prompt_has_none(void **state)
+{
+    struct tinct_txt2img p = quick("a cat");
+    struct tinct_image plain = paint("a cat"), image;
+    (void)state;
+
+    p.negative = "blurry<lora:arcane:1>";
+    image = paint_on(t, &p);
+    says("<lora:arcane> in the negative prompt does nothing");
+    assert_true(are_same(&plain, &image));
+    tinct_image_free(&image);
+    tinct_image_free(&plain);
+}
+
+static void lenient_paints_without(void **state)
+{
+    struct tinct_txt2img p = quick("a cat <lora:arcade:0.8><lora:ink:0.5>");
+    struct tinct_image want = paint("a cat <lora:ink:0.5>"), image;
+    (void)state;
+
+    p.lenient = true;
+    image = paint_on(t, &p);
+    says("\"arcade\" is not there");
+    assert_true(are_same(&want, &image));
+    assert_non_null(strstr(image.infotext, "Networks not found: arcade"));
+    assert_non_null(strstr(image.infotext, "<lora:arcade:0.8><lora:ink:0.5>"));
+    tinct_image_free(&image);
+    tinct_image_free(&want);
+}
+
+/* ---- files that come, change and go --------------------------------------------------- */
+
+static void a_recipe_finds_a_renamed_file(void **state)
+{
+    char old_path[512], new_path[512];
+    struct tinct_image want = paint("a cat <lora:clay:0.8>"), image;
+    struct infotext recipe;
+    struct tinct_err err;
+    (void)state;
+
+    snprintf(old_path, sizeof old_path, "%s", temporary_path("clay.safetensors"));
+    snprintf(new_path, sizeof new_path, "%s", temporary_path("pottery.safetensors"));
+    assert_int_equal(rename(old_path, new_path), 0);
+    assert_true(infotext_read(want.infotext, strlen(want.infotext), &recipe, &err));
+    struct tinct_txt2img p = quick(recipe.prompt);
+    check_refused(tinct_txt2img(t, &p, &image, &err), &err, TINCT_ERR_ARG, "\"clay\" is not there");
+    p.lora_hashes = infotext_extra(&recipe, "Lora hashes");
+    image = paint_on(t, &p);
+    says("clay: found as pottery");
+    assert_true(are_same(&want, &image));
+    tinct_image_free(&image);
+    lora_write(tiny, "clay", &(struct lora_plan) { .seed = 44, .rank = 4, .size = 0.05f });      /* another of that name */
+    image = paint_on(t, &p);
+    assert_true(are_same(&want, &image));
+    tinct_image_free(&image);
+    assert_int_equal(rename(new_path, old_path), 0);
+    infotext_free(&recipe);
+    tinct_image_free(&want);
+}
+
+static void a_changed_file_is_read_again(void **state)
+{
+    struct tinct_image first, other, again;
+    struct tinct_txt2img p = quick("a cat <lora:fresh:0.8>");
+    struct tinct_err err;
+    (void)state;
+
+    lora_write(tiny, "fresh", &(struct lora_plan) { .seed = 6, .rank = 4, .size = 0.05f });     /* since the folder was listed */
+    first = paint(p.prompt);
+    lora_write(tiny, "fresh", &(struct lora_plan) { .seed = 7, .rank = 4, .size = 0.05f });     /* of the same size */
+    other = paint(p.prompt);
+    assert_false(are_same(&first, &other));
+    lora_write(tiny, "fresh", &(struct lora_plan) { .seed = 6, .rank = 4, .size = 0.05f });
+    again = paint(p.prompt);
+    assert_true(are_same(&first, &again));
+    assert_int_equal(remove(temporary_path("fresh.safetensors")), 0);
+    tinct_image_free(&again);
+    check_refused(tinct_txt2img(t, &p, &again, &err), &err, TINCT_ERR_ARG, "\"fresh\" is not there");
+    tinct_image_free(&first);
+    tinct_image_free(&other);
+}
+
+/* ---- what is refused ------------------------------------------------------------------ */
+
+static void write_one(const char *name, const char *module, uint32_t rank, uint32_t in, uint32_t out, uint32_t up_rank, float value)
 {
     struct tensor_file f;
-    tensor_file_begin_with(&f, metadata);
-    add(&f, "lora_down.weight", 4, context);
-    add(&f, "lora_up.weight", 320, 4);
-    tensor_file_add(&f, "lora_unet_nowhere.lora_up.weight", DTYPE_F16, 2, (uint32_t[]) { 8, 4 });
-    tensor_file_add(&f, "lora_unet_nowhere.lora_down.weight", DTYPE_F16, 2, (uint32_t[]) { 4, 8 });
+    char tensor[256];
+    float *values;
+
+    tensor_file_begin(&f);
+    snprintf(tensor, sizeof tensor, "%s.lora_down.weight", module);
+    values = tensor_file_add(&f, tensor, DTYPE_F32, 2, (uint32_t[]) { rank, in });
+    if (rank) values[0] = value;
+    snprintf(tensor, sizeof tensor, "%s.lora_up.weight", module);
+    if (out) tensor_file_add(&f, tensor, DTYPE_F32, 2, (uint32_t[]) { out, up_rank });
     assert_true(tensor_file_save(&f, temporary_path(name)));
     tensor_file_free(&f);
 }
 
-/* As little of an SD1 UNet as a LoRA can fit. */
-static const char *write_model(void)
+static void make_bad_files(void)
 {
-    static const char block[] = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight";
-    const char *path = temporary_path("model.ckpt");
-    struct tensor_file f;
-    tensor_file_begin(&f);
-    tensor_file_add(&f, "model.diffusion_model.input_blocks.0.0.weight", DTYPE_F16, 4, (uint32_t[]) { 320, 4, 3, 3 });
-    tensor_file_add(&f, "model.diffusion_model.out.2.weight", DTYPE_F16, 4, (uint32_t[]) { 4, 320, 3, 3 });
-    tensor_file_add(&f, "model.diffusion_model.input_blocks.1.1.norm.weight", DTYPE_F16, 1, (uint32_t[]) { 320 });
-    tensor_file_add(&f, block, DTYPE_F16, 2, (uint32_t[]) { 320, 768 });
-    assert_true(tensor_file_save(&f, path));
-    tensor_file_free(&f);
-    return path;
+    static const char q[] = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q";
+    static const char k[] = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k";
+    char bytes[4096];
+    FILE *f;
+
+    write_one("nan.safetensors", q, 4, 32, 32, 4, NAN);
+    write_one("odd.safetensors", q, 4, 32, 32, 5, 0);
+    write_one("none.safetensors", q, 0, 32, 32, 0, 0);
+    write_one("half.safetensors", q, 4, 32, 0, 0, 0);
+    write_one("xl.safetensors", k, 4, 2048, 640, 4, 0);
+    write_one("sd2.safetensors", k, 4, 1024, 320, 4, 0);
+    write_one("stranger.safetensors", "lora_unet_no_such_layer", 4, 32, 32, 4, 0);
+    f = fopen(temporary_path("arcane.safetensors"), "rb");
+    assert_non_null(f);
+    assert_int_equal(fread(bytes, 1, sizeof bytes, f), sizeof bytes);
+    fclose(f);
+    temporary_write("cut.safetensors", bytes, sizeof bytes);
+    memset(bytes, 0xff, 8);
+    bytes[4] = bytes[5] = bytes[6] = bytes[7] = 0;
+    temporary_write("header.safetensors", bytes, sizeof bytes);                 /* 4 GiB, it says */
 }
 
-static int make_files(void **state)
+static void every_mistake_has_its_sentence(void **state)
 {
-    if (temporary_make(state)) return -1;
-    write_lora("arcane.safetensors", 768, "{\"ss_output_name\":\"Arcane V2\",\"modelspec.trigger_phrase\":\"arcane style\","
-                                          "\"sshs_model_hash\":\"0123456789abcdef0123456789abcdef\"}");
-    write_lora("big.safetensors", 2048, "{}");
-    temporary_write("broken.safetensors", "x", 1);
-    return 0;
-}
-
-static struct tinct_loras *open_list(const char *model)
-{
-    struct tinct_err err = { 0 };
-    struct tinct_loras *l = tinct_loras_open(&(struct tinct_lora_list_options) { .lora_dir = temporary_folder, .model = model }, &err);
-    if (!l) fail_msg("%s", err.text);
-    return l;
-}
-
-static void files_are_listed_and_read_when_asked(void **state)
-{
-    struct tinct_loras *l = open_list(NULL);
+    static const struct { const char *prompt, *words; } wrong[] = {
+        { "<lora:arcade>", "LoRA \"arcade\" is not there; the nearest names are arcane" },
+        { "<lora:../../x:1>", "LoRA \"../../x\" is not there" },
+        { "<lora:/etc/passwd:1>", "is not there" },
+        { "<lora:arcane:nan>", "is no number" },
+        { "<lora:arcane:1e9>", "at most 16" },
+        { "<lora:arcane:1:lbw=1,2>", "12, 17, 20 or 26" },
+        { "<lora:arcane:1:lbw=R,1,1,1,1,1,1,1,1,1,1,1>", "random" },
+        { "<lora:arcane:1:lbw=nobody>", "NONE, ALL, INS" },
+        { "<lora:arcane:1:start=x>", "start= and stop= are steps" },
+        { "<lora:arcane:1:step=5-2>", "before it starts" },
+        { "<lora:nan>", "NaN" },
+        { "<lora:odd>", "rank" },
+        { "<lora:none>", "to_q" },
+        { "<lora:half>", "to_q" },
+        { "<lora:xl>", "SDXL" },
+        { "<lora:sd2>", "SD2.x" },
+        { "<lora:stranger>", "none of its 1 modules matches" },
+        { "<lora:cut>", "cut.safetensors" },
+        { "<lora:header>", "header.safetensors" },
+    };
+    struct tinct_image plain = paint("a cat"), image;
     struct tinct_err err;
     (void)state;
-    assert_int_equal(tinct_loras_count(l), 3);
-    assert_string_equal(tinct_loras_name(l, 0), "arcane");
-    const struct tinct_lora_card *card = tinct_loras_card(l, 0, &err);
-    assert_non_null(card);
-    assert_ptr_equal(card, tinct_loras_card(l, 0, &err));
-    assert_true(card->readable && card->fits);
-    assert_string_equal(card->why, "");
-    assert_string_equal(card->alias, "Arcane V2");
-    assert_string_equal(card->base, "SD1.x");
-    assert_string_equal(card->type, "LoRA");
-    assert_int_equal(card->rank_max, 4);
-    assert_int_equal(card->trigger_count, 1);
-    assert_string_equal(card->triggers[0], "arcane style");
-    assert_string_equal(card->triggers_by, "modelspec");
-    assert_string_equal(card->hash, "0123456789ab");
-    tinct_loras_close(l);
+
+    make_bad_files();
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char prompt[256];
+        snprintf(prompt, sizeof prompt, "a cat <lora:ink:0.5>%s", wrong[i].prompt);
+        struct tinct_txt2img p = quick(prompt);
+        bool ok = tinct_txt2img(t, &p, &image, &err);
+        if (ok || !strstr(err.text, wrong[i].words)) fail_msg("%s: %s, wanted %s", prompt, ok ? "painted" : err.text, wrong[i].words);
+        assert_null(image.rgb);
+    }
+    char many[64 * 33] = "a cat ";
+    for (int i = 0; i < 33; i++) strcat(many, "<lora:arcane:0.1>");
+    struct tinct_txt2img p = quick(many);
+    check_refused(tinct_txt2img(t, &p, &image, &err), &err, TINCT_ERR_ARG, "at most 32");
+    struct tinct_lora given[33];
+    for (int i = 0; i < 33; i++) given[i] = (struct tinct_lora) { .name = "arcane", .te = 0.1f, .unet = 0.1f };
+    p = quick("a cat");
+    p.loras = given;
+    p.lora_count = 33;
+    check_refused(tinct_txt2img(t, &p, &image, &err), &err, TINCT_ERR_ARG, "33 LoRAs; at most 32");
+    image = paint("a cat");                                                     /* nothing was half applied */
+    assert_true(are_same(&plain, &image));
+    tinct_image_free(&image);
+    tinct_image_free(&plain);
 }
 
-static void a_broken_file_has_a_card_that_says_why(void **state)
+/* A strength that makes weights overflow is told, and the next picture is as if nothing had been. */
+static void what_fp16_cannot_hold_is_refused(void **state)
 {
-    struct tinct_loras *l = open_list(NULL);
-    struct tinct_err err;
-    const struct tinct_lora_card *card = tinct_loras_card(l, 2, &err);
-    (void)state;
-    assert_string_equal(card->name, "broken");
-    assert_false(card->readable || card->fits);
-    assert_non_null(strstr(card->why, "broken.safetensors: "));
-    assert_string_equal(card->base, "unknown");
-    tinct_loras_close(l);
-}
-
-static void cards_say_what_fits_the_model(void **state)
-{
-    struct tinct_loras *l = open_list(write_model());
-    struct tinct_err err;
-    const struct tinct_lora_card *arcane = tinct_loras_card(l, 0, &err), *big = tinct_loras_card(l, 1, &err);
-    (void)state;
-    assert_true(arcane->fits);
-    assert_int_equal(arcane->matched, 1);
-    assert_int_equal(arcane->modules, 2);
-    assert_true(big->readable && !big->fits);
-    assert_null(strstr(big->why, temporary_folder));
-    if (!strstr(big->why, "SDXL")) fail_msg("%s", big->why);
-    tinct_loras_close(l);
-}
-
-static void names_are_found_as_in_prompts(void **state)
-{
-    struct tinct_loras *l = open_list(NULL);
-    struct tinct_err err;
-    size_t at;
-    (void)state;
-    assert_true(tinct_loras_find(l, "big", &at, &err) && at == 1);
-    assert_true(tinct_loras_find(l, "Arcane V2", &at, &err) && at == 0);
-    assert_true(tinct_loras_find(l, "01234567", &at, &err) && at == 0);
-    check_refused(tinct_loras_find(l, "arcana", &at, &err), &err, TINCT_ERR_ARG, "nearest names are arcane");
-    tinct_loras_close(l);
-}
-
-static char *describe(const char *folder, const char *model, const char *name, bool json)
-{
-    struct tinct_err err = { 0 };
-    char *text = tinct_describe_loras(&(struct tinct_lora_list_options) { .lora_dir = folder, .model = model }, name, json, &err);
-    if (!text) fail_msg("%s", err.text);
-    return text;
-}
-
-static void check_has(char *text, const char *words)
-{
-    if (!strstr(text, words)) fail_msg("no '%s' in:\n%s", words, text);
-}
-
-static void texts_tell_the_same(void **state)
-{
-    const char *model = write_model();
-    char *list = describe(temporary_folder, model, NULL, false), *card = describe(temporary_folder, model, "arcane", false);
-    (void)state;
-    check_has(list, "arcane    SD1.x      LoRA   rank 4 ");
-    check_has(list, "does not fit");
-    check_has(card, "fits       yes, 1 of its 2 layers\n");
-    check_has(card, "unmatched  lora_unet_nowhere: the model has no such layer\n");
-    free(list);
-    free(card);
-    char *json = describe(temporary_folder, model, "big", true);
-    struct tinct_err err;
-    struct json *root = json_parse(json, strlen(json), &err);
-    bool fits = true;
-    assert_true(json_to_bool(json_member(root, "fits"), &fits) && !fits);
-    assert_non_null(json_to_string(json_member(root, "why_not")));
-    json_free(root);
-    free(json);
-}
-
-static void an_empty_folder_says_what_to_do(void **state)
-{
-    char *text = describe("/nowhere/loras/", NULL, NULL, false), *json = describe("/nowhere/loras", NULL, NULL, true);
-    (void)state;
-    assert_string_equal(text, "No LoRAs in /nowhere/loras/: put .safetensors files there.\n");
-    assert_string_equal(json, "[]\n");
-    free(text);
-    free(json);
-}
-
-static void what_is_no_checkpoint_fits_nothing(void **state)
-{
-    struct tinct_lora_list_options o = { .lora_dir = temporary_folder, .model = temporary_path("arcane.safetensors") };
+    struct tinct_image plain = paint("a cat"), image;
+    struct tinct_txt2img p = quick("a cat <lora:huge:16><lora:arcane>");
     struct tinct_err err;
     (void)state;
-    check_refused(tinct_loras_open(&o, &err) != NULL, &err, TINCT_ERR_FORMAT, "is of kind \"LoRA\"");
-    o.model = "/nowhere/model.safetensors";
-    check_refused(tinct_loras_open(&o, &err) != NULL, &err, TINCT_ERR_IO, "model.safetensors");
+
+    lora_write(tiny, "huge", &(struct lora_plan) { .seed = 8, .rank = 1, .size = 9000 });
+    check_refused(tinct_txt2img(t, &p, &image, &err), &err, TINCT_ERR_FORMAT, "65504");
+    image = paint("a cat");
+    assert_true(are_same(&plain, &image));
+    tinct_image_free(&image);
+    tinct_image_free(&plain);
+}
+
+static void the_check_needs_no_model(void **state)
+{
+    struct tinct_options options = { .lora_dir = temporary_folder };
+    struct tinct_txt2img p = quick("a cat <lora:arcane:0.8>");
+    struct tinct_err err;
+    (void)state;
+
+    assert_true(tinct_lora_check(&options, &p, &err));
+    p.prompt = "a cat <lora:arcade:0.8>";
+    check_refused(tinct_lora_check(&options, &p, &err), &err, TINCT_ERR_ARG, "the nearest names are arcane");
+    p.lenient = true;
+    assert_true(tinct_lora_check(&options, &p, &err));
+    p.prompt = "a cat";
+    options.lora_dir = "/nowhere";
+    assert_true(tinct_lora_check(&options, &p, &err));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_are_listed_and_read_when_asked),
-        cmocka_unit_test(a_broken_file_has_a_card_that_says_why),
-        cmocka_unit_test(cards_say_what_fits_the_model),
-        cmocka_unit_test(names_are_found_as_in_prompts),
-        cmocka_unit_test(texts_tell_the_same),
-        cmocka_unit_test(an_empty_folder_says_what_to_do),
-        cmocka_unit_test(what_is_no_checkpoint_fits_nothing),
+        cmocka_unit_test(they_leave_no_trace),             cmocka_unit_test(their_order_does_not_matter),
+        cmocka_unit_test(strengths_are_as_written),        cmocka_unit_test(blocks_have_their_own),
+        cmocka_unit_test(steps_begin_and_end),             cmocka_unit_test(a_cancelled_picture_is_forgotten),
+        cmocka_unit_test(they_stay_until_removed),         cmocka_unit_test(fifty_changes_and_none_is_left),
+        cmocka_unit_test(one_line_says_what_matched),      cmocka_unit_test(trigger_words_are_added),
+        cmocka_unit_test(the_negative_prompt_has_none),    cmocka_unit_test(lenient_paints_without),
+        cmocka_unit_test(a_recipe_finds_a_renamed_file),   cmocka_unit_test(a_changed_file_is_read_again),
+        cmocka_unit_test(every_mistake_has_its_sentence),  cmocka_unit_test(what_fp16_cannot_hold_is_refused),
+        cmocka_unit_test(the_check_needs_no_model),
     };
-    return cmocka_run_group_tests(tests, make_files, temporary_remove);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

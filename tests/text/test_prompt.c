@@ -250,7 +250,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_prompts_are_understood), cmocka_unit_test(the_first_segment_lasts_one_longer),
-        cmocka_unit_test(loras_are_handed_on), cmocka_unit_test(loras_know_their_steps),          cmocka_unit_test(limits_have_their_sentences),
+        cmocka_unit_test(loras_are_handed_on),           cmocka_unit_test(loras_know_their_steps),
+        cmocka_unit_test(limits_have_their_sentences),
         cmocka_unit_test(endless_alternation_is_refused), cmocka_unit_test(large_prompts_are_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
