@@ -84,6 +84,8 @@ struct tinct_options {
     const char *lora_dir;   /* LoRAs (.safetensors) and the subfolders they lie in; NULL: none */
     const char *models_dir; /* a models folder, in whose Lora, LyCORIS and loras more of them are looked for, where A1111
                                and ComfyUI keep them; NULL: none */
+    const char *embedding_dir; /* embeddings (textual inversions): a prompt that holds one's file name means it, as does
+                               "embedding:NAME"; models_dir's own embeddings folder counts too; NULL: none */
     const char *cache_dir;  /* pipeline cache and files' hashes; NULL: none are kept */
     void (*log)(void *user, enum tinct_log_level level, const char *line);   /* may be NULL */
     void *log_user;

@@ -176,13 +176,23 @@ const char *models_folder(const char *folder)
     return chosen && *chosen ? chosen : "models";
 }
 
-enum exit_code lora_folder_choose(const char *folder, char path[MODEL_PATH_BYTES])
+static enum exit_code choose_folder(const char *option, const char *folder, const char *own, char path[MODEL_PATH_BYTES])
 {
     if (folder && (!is_folder(folder) || strlen(folder) >= MODEL_PATH_BYTES))
-        return app_fail(EXIT_INPUT, "", "--lora-model-dir %s: no such folder", folder);
+        return app_fail(EXIT_INPUT, "", "%s %s: no such folder", option, folder);
     if (folder) strcpy(path, folder);
-    else if (!find_own("loras", is_folder, path)) strcpy(path, "loras");
+    else if (!find_own(own, is_folder, path)) strcpy(path, own);
     return EXIT_DONE;
+}
+
+enum exit_code lora_folder_choose(const char *folder, char path[MODEL_PATH_BYTES])
+{
+    return choose_folder("--lora-model-dir", folder, "loras", path);
+}
+
+enum exit_code embedding_folder_choose(const char *folder, char path[MODEL_PATH_BYTES])
+{
+    return choose_folder("--embedding-dir", folder, "embeddings", path);
 }
 
 enum exit_code model_find(enum model_sort sort, const char *name, const char *folder, char path[MODEL_PATH_BYTES])

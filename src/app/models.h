@@ -21,4 +21,7 @@ const char *models_folder(const char *folder);
 /* The folder of LoRAs: folder, refused where it is none; NULL: "loras", else the one beside the program. */
 enum exit_code lora_folder_choose(const char *folder, char path[MODEL_PATH_BYTES]);
 
+/* The same for embeddings: folder, else "embeddings". */
+enum exit_code embedding_folder_choose(const char *folder, char path[MODEL_PATH_BYTES]);
+
 #endif

@@ -21,7 +21,7 @@ static const char *const precisions[] = { "default", "fp32", "fast", NULL }; /* 
 
 /* What the command line says. */
 struct paint {
-    const char *model, *models, *vae, *lora_dir;
+    const char *model, *models, *vae, *lora_dir, *embedding_dir;
     const char *prompt_file, *output;
     struct tinct_options options;
     struct tinct_txt2img picture;
@@ -31,7 +31,7 @@ struct paint {
     enum tinct_log_level log_level;
     char *prompt;
     struct option_list loras;
-    char loras_folder[MODEL_PATH_BYTES], cache[MODEL_PATH_BYTES];
+    char loras_folder[MODEL_PATH_BYTES], embeddings_folder[MODEL_PATH_BYTES], cache[MODEL_PATH_BYTES];
     struct progress progress;
     int current; /* picture that is painted, from 0 */
 };
@@ -78,6 +78,8 @@ static void describe_options(struct paint *p, struct option_spec specs[OPTIONS_M
           .target = &p->models },
         { OPTION_TEXT, "lora-model-dir", 0, "DIR", "the folder of LoRAs, subfolders included; loras",
           .target = &p->lora_dir },
+        { OPTION_TEXT, "embedding-dir", 0, "DIR", "the folder of embeddings (textual inversions), which\nprompts call by their file names; embeddings",
+          .target = &p->embedding_dir },
         { OPTION_TEXT, "output", 'o', "PATH", "a folder, or a name with %s for the seed and %i for\nthe index; out/00001-SEED.png and so on",
           .target = &p->output },
         { OPTION_FLAG, "force", 0, NULL, "overwrite a file of that name", .target = &p->force },
@@ -170,7 +172,9 @@ static enum exit_code check_loras(struct paint *p)
     struct tinct_err err;
     enum exit_code code = lora_folder_choose(p->lora_dir, p->loras_folder);
 
+    if (code == EXIT_DONE) code = embedding_folder_choose(p->embedding_dir, p->embeddings_folder);
     if (code != EXIT_DONE) return code;
+    p->options.embedding_dir = p->embeddings_folder;
     p->options.lora_dir = p->loras_folder;
     p->options.models_dir = models_folder(p->models);
     p->options.cache_dir = app_cache_dir(p->cache, sizeof p->cache);

@@ -1,18 +1,16 @@
 #include "lora/folder.h"
 
+#include "base/folder.h"
 #include "base/hash.h"
 #include "base/nearest.h"
 #include "base/str.h"
 #include "tensor/safetensors.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-enum { MOST_FILES = 16384, DEEPEST = 16, FEWEST_DIGITS = 8, SHOWN = 5 };
+enum { MOST_FILES = 16384, FEWEST_DIGITS = 8, SHOWN = 5 };
 
 static const char extension[] = ".safetensors";
 
@@ -47,97 +45,48 @@ static bool ends(const char *text, const char *end)
     return length > wanted && !strcmp(text + length - wanted, end);
 }
 
-static char *join(const char *folder, const char *name)
-{
-    size_t a = strlen(folder), b = strlen(name);
-    char *path = malloc(a + b + 2);
-
-    if (!path) return NULL;
-    memcpy(path, folder, a);
-    path[a] = '/';
-    memcpy(path + a + 1, name, b + 1);
-    return path;
-}
-
 /* ---- list --------------------------------------------------------------- */
 
-struct walk {
-    struct lora_folder *folder;
-    size_t root_length; /* of the path it began with, to cut names */
-    struct tinct_err *err;
-};
-
-static bool is_plain_name(const char *name)
-{
-    if (name[0] == '.' || str_utf8_prefix(name, strlen(name)) != strlen(name)) return false;
-    for (const unsigned char *c = (const unsigned char *)name; *c; c++)
-        if (*c < 0x20 || *c == 0x7f || *c == '\\') return false;
-    return true;
-}
-
-static bool is_known(const struct lora_folder *folder, const struct stat *st)
+static bool is_known(const struct lora_folder *folder, const struct folder_file *file)
 {
     for (size_t i = 0; i < folder->count; i++)
-        if (folder->files[i].inode == (uint64_t)st->st_ino && folder->files[i].device == (uint64_t)st->st_dev) return true;
+        if (folder->files[i].inode == file->inode && folder->files[i].device == file->device) return true;
     return false;
 }
 
-static bool add_file(struct walk *walk, const char *path, const struct stat *st)
+static bool make_room(struct lora_folder *f, struct tinct_err *err)
 {
-    struct lora_folder *f = walk->folder;
+    if (f->count < f->room) return true;
+    size_t room = f->room ? f->room * 2 : 64;
+    struct listed *files = realloc(f->files, room * sizeof *files);
+    if (!files) return no_memory(err);
+    f->files = files;
+    f->room = room;
+    return true;
+}
 
-    if (is_known(f, st)) return true;
+/* A folder_tell. */
+static bool add_file(void *user, const struct folder_file *file, struct tinct_err *err)
+{
+    struct lora_folder *f = user;
+
+    if (!ends(file->name, extension) || is_known(f, file)) return true;
     if (f->count == MOST_FILES)
-        return tinct_fail(walk->err, TINCT_ERR_ARG, "%.*s: holds more than %d LoRA files", (int)walk->root_length, path, MOST_FILES);
-    if (f->count == f->room) {
-        size_t room = f->room ? f->room * 2 : 64;
-        struct listed *files = realloc(f->files, room * sizeof *files);
-        if (!files) return no_memory(walk->err);
-        f->files = files;
-        f->room = room;
-    }
-    char *own = copy(path), *name = copy(path + walk->root_length + 1);
+        return tinct_fail(err, TINCT_ERR_ARG, "%.*s: holds more than %d LoRA files",
+                          (int)(strlen(file->path) - strlen(file->name) - 1), file->path, MOST_FILES);
+    if (!make_room(f, err)) return false;
+    char *own = copy(file->path), *name = copy(file->name);
     if (!own || !name) {
         free(own);
         free(name);
-        return no_memory(walk->err);
+        return no_memory(err);
     }
     name[strlen(name) - (sizeof extension - 1)] = '\0';
     const char *slash = strrchr(name, '/');
     f->files[f->count++] = (struct listed) { { .path = own, .name = name, .stem = slash ? slash + 1 : name },
-                                             (uint64_t)st->st_dev, (uint64_t)st->st_ino };
+                                             file->device, file->inode };
     f->aliases_read = false;
     return true;
-}
-
-static bool walk_folder(struct walk *walk, const char *path, int depth);
-
-static bool walk_entry(struct walk *walk, const char *path, int depth)
-{
-    struct stat st;
-
-    if (lstat(path, &st)) return true; /* gone meanwhile */
-    if (S_ISDIR(st.st_mode)) return depth == DEEPEST || walk_folder(walk, path, depth + 1);
-    if (!ends(path, extension) || !S_ISREG(st.st_mode)) return true; /* a link leads out, or to a file that is listed */
-    return add_file(walk, path, &st);
-}
-
-static bool walk_folder(struct walk *walk, const char *path, int depth)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    bool ok = true;
-
-    if (!dir && depth) return true; /* a subfolder without permission */
-    if (!dir) return tinct_fail(walk->err, TINCT_ERR_IO, "%s: the folder cannot be read: %s", path, strerror(errno));
-    while (ok && (entry = readdir(dir))) {
-        if (!is_plain_name(entry->d_name)) continue;
-        char *inner = join(path, entry->d_name);
-        ok = inner ? walk_entry(walk, inner, depth) : no_memory(walk->err);
-        free(inner);
-    }
-    closedir(dir);
-    return ok;
 }
 
 static int by_name(const void *a, const void *b)
@@ -173,17 +122,9 @@ void lora_folder_free(struct lora_folder *folder)
 
 bool lora_folder_add(struct lora_folder *folder, const char *path, struct tinct_err *err)
 {
-    struct walk walk = { .folder = folder, .err = err };
-    char *root = copy(path);
-    struct stat st;
+    bool ok = folder_walk(path, add_file, folder, err);
 
-    if (!root) return no_memory(err);
-    bool ok = true, there = stat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
-    walk.root_length = strlen(root);
-    while (walk.root_length > 1 && root[walk.root_length - 1] == '/') root[--walk.root_length] = '\0';
-    if (there) ok = walk_folder(&walk, root, 0);
     if (folder->count) qsort(folder->files, folder->count, sizeof *folder->files, by_name);
-    free(root);
     return ok;
 }
 
@@ -193,7 +134,7 @@ bool lora_folder_add_models(struct lora_folder *folder, const char *models, stru
                                           "models/Lora", "models/LyCORIS", "models/loras" };
 
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        char *path = join(models, places[i]);
+        char *path = folder_join(models, places[i]);
         bool ok = path ? lora_folder_add(folder, path, err) : no_memory(err);
         free(path);
         if (!ok) return false;

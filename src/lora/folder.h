@@ -1,10 +1,8 @@
 /* The LoRA files that there are, listed once, subfolders included.
  *
  * A name from a prompt is compared with the listing and never made part of a path,
- * so "../../x", "/etc/x" or "a%2fb" are simply names that no file has. Symbolic links
- * below a folder are not followed: they lead out of it, or to what is listed anyway.
- * Files with a backslash, a control character or invalid UTF-8 in their name, and
- * hidden ones, are not listed. */
+ * so "../../x", "/etc/x" or "a%2fb" are simply names that no file has. base/folder.h
+ * says what is passed over: symbolic links, hidden files, odd names. */
 #ifndef TINCT_LORA_FOLDER_H
 #define TINCT_LORA_FOLDER_H
 

@@ -134,7 +134,7 @@ static bool time_text(struct bench *b, struct tinct *t, struct tinct_err *err)
     for (int i = 0; i < 2 * CLIP_TOKENS; i++) ids[i] = i % CLIP_TOKENS ? 49407 : 49406;
     for (int i = 0; ok && i <= REPEATS; i++) {
         double begin = context_now_ms();
-        ok = text_encode(t->model, z, ids, 2, 1, err);
+        ok = text_encode(t->model, z, ids, NULL, 2, 1, err);
         if (i && context_now_ms() - begin < best) best = context_now_ms() - begin;
     }
     free(z);

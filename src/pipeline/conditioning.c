@@ -3,103 +3,180 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pipeline/embeddings.h"
 #include "text/chunks.h"
 #include "text/prompt.h"
 #include "text/tokenizer.h"
 
 struct encoded {
-    const char *text;                   /* in a prompt's store */
     float *z;                           /* [tokens, width] */
     uint32_t tokens;
 };
 
+struct part {                           /* the negative prompt, or one of the positive parts */
+    const struct prompt_part *said;
+    struct encoded *texts;              /* [said->text_count]: one for each of its different texts */
+};
+
 struct conditioning {
     struct tinct *t;
+    const struct tinct_txt2img *p;      /* while prompts are encoded */
     struct prompt negative, positive;
-    struct encoded *texts;              /* every different segment, once */
-    uint32_t text_count;
+    struct embeddings *embeddings;
+    struct part parts[GUIDANCE_PARTS];  /* in struct guidance's order */
+    uint32_t part_count;
     float scale;
-    uint32_t chosen[GUIDANCE_PARTS];    /* texts of the last evaluation; serial stands for them */
+    size_t chosen[GUIDANCE_PARTS];      /* texts of the last evaluation; serial stands for them */
     uint64_t serial;
 };
 
-/* ---- encoding ----------------------------------------------------------------- */
+static bool no_memory(struct tinct_err *err)
+{
+    return tinct_fail(err, TINCT_ERR_MEMORY, "no memory for an encoded prompt");
+}
 
-static bool encode(struct conditioning *c, struct encoded *e, const struct tinct_txt2img *p, struct tinct_err *err)
+/* ---- one text ------------------------------------------------------------------- */
+
+static struct chunk_options chunk_options(const struct conditioning *c)
+{
+    return (struct chunk_options) { .emphasis = c->p->emphasis, .pad = TOKEN_END, .find = embeddings_find, .user = c->embeddings };
+}
+
+/* Where embeddings' vectors stand in for tokens' own: [chunks, 77]. */
+static const float **own_vectors(const struct chunks *chunks)
+{
+    const float **own = calloc((size_t)chunks->count * CHUNK_TOKENS, sizeof *own);
+
+    for (size_t i = 0; own && i < chunks->insert_count; i++) {
+        const struct chunk_insert *insert = &chunks->inserts[i];
+        const struct embedding *embedding = insert->embedding;
+        for (uint32_t v = 0; v < insert->vectors; v++)
+            own[(size_t)insert->chunk * CHUNK_TOKENS + insert->position + v] = embedding->vectors + (size_t)v * embedding->width;
+    }
+    return own;
+}
+
+static bool encode(const struct conditioning *c, struct encoded *e, const struct chunks *chunks, struct tinct_err *err)
 {
     const struct model *m = c->t->model;
-    struct chunks chunks;
+    const float **own = own_vectors(chunks);
 
-    if (!chunks_make(&chunks, e->text, &(struct chunk_options) { .emphasis = p->emphasis, .pad = TOKEN_END }, err))
-        return false;
-    e->tokens = chunks.count * CLIP_TOKENS;
+    e->tokens = chunks->count * CLIP_TOKENS;
     e->z = malloc(sizeof *e->z * e->tokens * m->clip.width);
-    bool ok = e->z != NULL || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for an encoded prompt");
-    ok = ok && text_encode(m, e->z, chunks.ids, chunks.count, (uint32_t)p->clip_skip, err);
-    if (ok) chunks_weigh(&chunks, p->emphasis, e->z, m->clip.width);
-    chunks_free(&chunks);
+    bool ok = (own && e->z) || no_memory(err);
+    ok = ok && text_encode(m, e->z, chunks->ids, own, chunks->count, (uint32_t)c->p->clip_skip, err);
+    if (ok) chunks_weigh(chunks, c->p->emphasis, e->z, m->clip.width);
+    free(own);
     return ok;
 }
 
-static int find_text(const struct conditioning *c, const char *text)
-{
-    for (uint32_t i = 0; i < c->text_count; i++)
-        if (!strcmp(c->texts[i].text, text)) return (int)i;
-    return -1;
-}
+/* ---- one part: texts that take turns ---------------------------------------------- */
 
-static bool encode_texts(struct conditioning *c, const struct prompt_part *part, const struct tinct_txt2img *p,
-                         struct tinct_err *err)
+/* All of a part get the length of its longest text, with empty chunks (A1111). */
+static bool chunk_texts(const struct conditioning *c, struct chunks *chunks, const struct prompt_part *said,
+                        struct tinct_err *err)
 {
-    for (size_t i = 0; i < part->text_count; i++) {
-        if (find_text(c, part->texts[i]) >= 0) continue;
-        struct encoded *more = realloc(c->texts, (c->text_count + 1) * sizeof *more);
-        if (!more) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory for an encoded prompt");
-        c->texts = more;
-        c->texts[c->text_count] = (struct encoded) { .text = part->texts[i] };
-        if (!encode(c, &c->texts[c->text_count++], p, err)) return false;
+    struct chunk_options options = chunk_options(c);
+    uint32_t longest = 0;
+
+    for (size_t i = 0; i < said->text_count; i++) {
+        bool lenient = c->p->lenient || c->p->emphasis == TINCT_EMPHASIS_NONE;
+        if (!lenient && !embeddings_expect(c->embeddings, said->texts[i], err)) return false;
+        if (!chunks_make(&chunks[i], said->texts[i], &options, err)) return false;
+        if (chunks[i].count > longest) longest = chunks[i].count;
     }
+    for (size_t i = 0; i < said->text_count; i++)
+        if (!chunks_extend(&chunks[i], longest, &options, err)) return false;
     return true;
 }
 
-static bool encode_prompt(struct conditioning *c, const struct prompt *prompt, const struct tinct_txt2img *p,
-                          struct tinct_err *err)
+static bool encode_part(struct conditioning *c, struct part *part, struct tinct_err *err)
 {
-    for (size_t i = 0; i < prompt->part_count; i++)
-        if (!encode_texts(c, &prompt->parts[i], p, err)) return false;
+    size_t count = part->said->text_count;
+    struct chunks *chunks = calloc(count, sizeof *chunks);
+
+    part->texts = calloc(count, sizeof *part->texts);
+    bool ok = chunks && part->texts ? chunk_texts(c, chunks, part->said, err) : no_memory(err);
+    for (size_t i = 0; ok && i < count; i++) ok = encode(c, &part->texts[i], &chunks[i], err);
+    for (size_t i = 0; chunks && i < count; i++) chunks_free(&chunks[i]);
+    free(chunks);
+    return ok;
+}
+
+/* ---- all ------------------------------------------------------------------------ */
+
+/* Rows up to tokens, all like the last (A1111, for parts of different lengths). */
+static bool repeat_last(struct encoded *e, uint32_t tokens, uint32_t width, struct tinct_err *err)
+{
+    float *z = tokens > e->tokens ? realloc(e->z, sizeof *z * tokens * width) : e->z;
+
+    if (!z) return no_memory(err);
+    e->z = z;
+    for (; e->tokens < tokens; e->tokens++)
+        memcpy(z + (size_t)e->tokens * width, z + (size_t)(e->tokens - 1) * width, width * sizeof *z);
     return true;
+}
+
+/* The positive parts get the length of the longest. The negative prompt keeps its own: it is evaluated by itself then. */
+static bool level_parts(struct conditioning *c, struct tinct_err *err)
+{
+    uint32_t longest = 0;
+
+    for (uint32_t i = 1; i < c->part_count; i++)
+        if (c->parts[i].texts[0].tokens > longest) longest = c->parts[i].texts[0].tokens;
+    for (uint32_t i = 1; i < c->part_count; i++)
+        for (size_t k = 0; k < c->parts[i].said->text_count; k++)
+            if (!repeat_last(&c->parts[i].texts[k], longest, c->t->model->clip.width, err)) return false;
+    return true;
+}
+
+static bool encode_all(struct conditioning *c, struct tinct_err *err)
+{
+    c->parts[c->part_count++].said = &c->negative.parts[0];
+    for (size_t i = 0; i < c->positive.part_count; i++) c->parts[c->part_count++].said = &c->positive.parts[i];
+    for (uint32_t i = 1; i < c->part_count; i++)    /* the recipe names their embeddings first */
+        if (!encode_part(c, &c->parts[i], err)) return false;
+    if (!encode_part(c, &c->parts[0], err)) return tinct_within(err, "negative prompt");
+    return level_parts(c, err);
+}
+
+static bool parse(struct conditioning *c, bool second_order, struct tinct_err *err)
+{
+    struct prompt_options options = { .steps = second_order ? 2 * c->p->steps : c->p->steps };
+
+    if (!prompt_parse(&c->positive, c->p->prompt, &options, err)) return false;
+    options.negative = true;
+    return prompt_parse(&c->negative, c->p->negative, &options, err) || tinct_within(err, "negative prompt");
 }
 
 struct conditioning *conditioning_create(struct tinct *t, const struct tinct_txt2img *p, bool second_order,
                                          struct tinct_err *err)
 {
     struct conditioning *c = calloc(1, sizeof *c);
-    struct prompt_options options = { .steps = second_order ? 2 * p->steps : p->steps };
 
     if (!c) {
-        tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a prompt");
+        no_memory(err);
         return NULL;
     }
     c->t = t;
+    c->p = p;
     c->scale = p->guidance;
-    if (!prompt_parse(&c->positive, p->prompt, &options, err)) goto fail;
-    options.negative = true;
-    if (!prompt_parse(&c->negative, p->negative, &options, err)) {
-        tinct_within(err, "negative prompt");
-        goto fail;
-    }
-    if (!encode_prompt(c, &c->negative, p, err) || !encode_prompt(c, &c->positive, p, err)) goto fail;
-    return c;
-fail:
+    if (parse(c, second_order, err) && (c->embeddings = embeddings_open(t, err)) && encode_all(c, err)) return c;
     conditioning_free(c);
     return NULL;
+}
+
+static void free_part(struct part *part)
+{
+    for (size_t i = 0; part->texts && i < part->said->text_count; i++) free(part->texts[i].z);
+    free(part->texts);
 }
 
 void conditioning_free(struct conditioning *c)
 {
     if (!c) return;
-    for (uint32_t i = 0; i < c->text_count; i++) free(c->texts[i].z);
-    free(c->texts);
+    for (uint32_t i = 0; i < c->part_count; i++) free_part(&c->parts[i]);
+    embeddings_close(c->embeddings);
     prompt_free(&c->positive);
     prompt_free(&c->negative);
     free(c);
@@ -112,21 +189,22 @@ void conditioning_expire(struct conditioning *c)
 
 /* ---- choosing ------------------------------------------------------------------- */
 
-static void choose(struct conditioning *c, const struct prompt_part *part, int evaluation, struct guidance *g)
-{
-    uint32_t text = (uint32_t)find_text(c, part->texts[prompt_segment_at(part, evaluation)->text]);
-
-    if (!c->serial || c->chosen[g->count] != text) c->serial = 0;       /* another text: another serial */
-    c->chosen[g->count] = text;
-    g->part[g->count++] = (struct guidance_part) { c->texts[text].z, c->texts[text].tokens, (float)part->weight };
-}
-
 void conditioning_at(struct conditioning *c, int evaluation, struct guidance *g)
 {
-    g->count = 0;
+    g->count = c->part_count;
     g->scale = c->scale;
-    choose(c, &c->negative.parts[0], evaluation, g);
-    for (size_t i = 0; i < c->positive.part_count; i++) choose(c, &c->positive.parts[i], evaluation, g);
+    for (uint32_t i = 0; i < c->part_count; i++) {
+        const struct part *part = &c->parts[i];
+        size_t text = prompt_segment_at(part->said, evaluation)->text;
+        if (c->chosen[i] != text) c->serial = 0;    /* another text: another serial */
+        c->chosen[i] = text;
+        g->part[i] = (struct guidance_part) { part->texts[text].z, part->texts[text].tokens, (float)part->said->weight };
+    }
     if (!c->serial) c->serial = ++c->t->last_serial;
     g->serial = c->serial;
+}
+
+char *conditioning_embeddings(const struct conditioning *c, struct tinct_err *err)
+{
+    return embeddings_hashes(c->embeddings, err);
 }

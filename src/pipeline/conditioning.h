@@ -8,8 +8,11 @@
 struct conditioning;
 
 /* Parse p's prompts and encode every text they will need. second_order: the sampler evaluates twice a step, and
- * "[a:b:w]" counts evaluations. LoRA tags are left out: see pipeline/lora_stack.h. Refused:
- * the prompt's own mistakes. */
+ * "[a:b:w]" counts evaluations. LoRA tags are left out: see pipeline/lora_stack.h. p outlives
+ * the result. Refused: the prompt's own mistakes, "embedding:NAME" without that embedding.
+ *
+ * The texts of a part take as many tokens as its longest: empty chunks fill the others. Parts between AND take as many as
+ * the longest part: the last row is repeated. So A1111 has it; the negative prompt keeps its length there and here. */
 struct conditioning *conditioning_create(struct tinct *t, const struct tinct_txt2img *p, bool second_order,
                                          struct tinct_err *err);
 void conditioning_free(struct conditioning *c);                  /* NULL is fine */
@@ -19,5 +22,8 @@ void conditioning_at(struct conditioning *c, int evaluation, struct guidance *g)
 
 /* The UNet's weights changed: the texts' keys and values are to be made anew. */
 void conditioning_expire(struct conditioning *c);
+
+/* The embeddings that the prompts named, for the recipe; see embeddings_hashes. The caller frees it. */
+char *conditioning_embeddings(const struct conditioning *c, struct tinct_err *err);
 
 #endif

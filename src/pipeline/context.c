@@ -52,6 +52,7 @@ static void describe(struct tinct *t, const struct tinct_options *o, double begi
     str_addf(&name, "%s: %s (%s)", d->backend, d->name, d->detail);
     t->vae_path = copy_of(o->vae);
     t->cache_dir = copy_of(o->cache_dir);
+    t->embedding_dir = copy_of(o->embedding_dir);
     t->about = (struct tinct_about) {
         .device = str_take(&name, NULL), .model = copy_of(o->model), .model_kind = "SD1.x",
         .width = native_side(t->model), .height = native_side(t->model),
@@ -110,6 +111,7 @@ void tinct_close(struct tinct *t)
     free((char *)t->about.model);
     free(t->vae_path);
     free(t->cache_dir);
+    free(t->embedding_dir);
     free(t);
 }
 

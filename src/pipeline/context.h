@@ -22,7 +22,7 @@ struct tinct {
     char *told;                             /* which LoRAs the log has heard of last; NULL: none */
     int threads;
     struct tinct_about about;
-    char *vae_path, *cache_dir;             /* NULL: none */
+    char *vae_path, *cache_dir, *embedding_dir;      /* NULL: none */
     char model_hash[HASH_HEX], vae_hash[HASH_HEX];   /* "" until the first recipe asks */
     void (*log)(void *user, enum tinct_log_level level, const char *line);
     void *log_user;

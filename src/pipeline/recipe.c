@@ -43,11 +43,11 @@ static void add_extra(struct infotext *info, struct infotext_pair *extras, const
     info->extras = extras;
 }
 
-char *recipe_write(struct tinct *t, const struct tinct_txt2img *p, const struct lora_stack *loras, const struct sampler *sampler,
-                   enum schedule_kind kind, struct tinct_err *err)
+char *recipe_write(struct tinct *t, const struct tinct_txt2img *p, const struct lora_stack *loras, const char *embeddings,
+                   const struct sampler *sampler, enum schedule_kind kind, struct tinct_err *err)
 {
     struct infotext info = INFOTEXT_EMPTY;
-    struct infotext_pair extras[3];
+    struct infotext_pair extras[4];
     struct str eta_text = { 0 };
     char *model = stem(t->about.model), *vae = t->vae_path ? stem(t->vae_path) : NULL;
 
@@ -77,6 +77,7 @@ char *recipe_write(struct tinct *t, const struct tinct_txt2img *p, const struct 
         add_extra(&info, extras, sampler->eta_key, eta_text.bytes);
     }
     add_extra(&info, extras, "Lora hashes", lora_stack_hashes(loras));
+    add_extra(&info, extras, "TI hashes", embeddings);
     add_extra(&info, extras, "Networks not found", lora_stack_not_found(loras));
     char *text = infotext_write(&info, err);
     str_free(&eta_text);

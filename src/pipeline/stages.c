@@ -16,15 +16,17 @@ static bool run_once(struct pass *pass, struct tinct_err *err)
 
 /* ---- text ------------------------------------------------------------------ */
 
-bool text_encode(const struct model *m, float *z, const uint32_t *ids, uint32_t chunks, uint32_t clip_skip,
-                 struct tinct_err *err)
+bool text_encode(const struct model *m, float *z, const uint32_t *ids, const float *const *own, uint32_t chunks,
+                 uint32_t clip_skip, struct tinct_err *err)
 {
     struct transfer t = { 0 };
     struct tensor x;
     bool ok = true;
 
-    for (uint32_t i = 0; ok && i < chunks; i++)
-        ok = clip_embed(&m->clip, z + (size_t)i * CLIP_TOKENS * m->clip.width, ids + (size_t)i * CLIP_TOKENS, err);
+    for (uint32_t i = 0; ok && i < chunks; i++) {
+        size_t first = (size_t)i * CLIP_TOKENS;
+        ok = clip_embed(&m->clip, z + first * m->clip.width, ids + first, own ? own + first : NULL, err);
+    }
     transfer_add(&t, &x, DTYPE_F32, 3, (uint32_t[]) { chunks, CLIP_TOKENS, m->clip.width });
     ok = ok && transfer_allocate(&t, m->device, (struct tensor *[]) { &x }, 1, err) &&
          tensor_upload(x, z, m->clip.width, err);

@@ -4,9 +4,10 @@
 
 #include "model/model.h"
 
-/* Token ids [chunks, 77] -> hidden states z [chunks, 77, width]. clip_skip 1: all layers. */
-bool text_encode(const struct model *m, float *z, const uint32_t *ids, uint32_t chunks, uint32_t clip_skip,
-                 struct tinct_err *err);
+/* Token ids [chunks, 77] -> hidden states z [chunks, 77, width]. clip_skip 1: all layers. own [chunks, 77]: vectors
+ * of width values that stand in for some tokens' own, NULL for the others; NULL: for none. */
+bool text_encode(const struct model *m, float *z, const uint32_t *ids, const float *const *own, uint32_t chunks,
+                 uint32_t clip_skip, struct tinct_err *err);
 
 /* The UNet for one size, recorded once and replayed each step. */
 struct unet_run;

@@ -177,7 +177,9 @@ static bool paint(struct painting *a, struct tinct_image *out, struct tinct_err 
     free(latent);
     if (!ok) return false;
     out->seed = a->p->seed;
-    out->infotext = recipe_write(a->t, a->p, a->loras, a->sampler, a->schedule.kind, err);
+    char *embeddings = conditioning_embeddings(a->conditioning, err);
+    if (embeddings) out->infotext = recipe_write(a->t, a->p, a->loras, embeddings, a->sampler, a->schedule.kind, err);
+    free(embeddings);
     return out->infotext != NULL;
 }
 

@@ -78,7 +78,7 @@ static void help_tells_every_verb(void **state)
     struct run paint = program_run("paint --help");
     static const char *const options[] = { "-m, --model", "-n, --negative-prompt", "-W, --width", "-H, --height", "--steps",
                                            "--cfg-scale", "-s, --seed", "-b, --batch-count", "--sampling-method",
-                                           "--scheduler", "--clip-skip", "--eta", "--rng", "--vae", "--lora-model-dir",
+                                           "--scheduler", "--clip-skip", "--eta", "--rng", "--vae", "--lora-model-dir", "--embedding-dir",
                                            "--models", "--device", "--threads", "--precision", "-o, --output", "--force",
                                            "--preview", "-v", "-q", "--prompt-file" };
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)

@@ -54,7 +54,7 @@ static bool run_text(struct model *m, const char *line, struct tinct_err *err)
     uint32_t *ids = read_file(ids_path, sizeof(uint32_t) * CLIP_TOKENS * chunks);
     size_t size = sizeof(float) * CLIP_TOKENS * chunks * m->clip.width;
     float *z = malloc(size);
-    bool ok = text_encode(m, z, ids, chunks, skip, err);
+    bool ok = text_encode(m, z, ids, NULL, chunks, skip, err);
     if (ok) write_file(z_path, z, size);
     free(ids);
     free(z);

@@ -90,7 +90,7 @@ static void run_all(const struct model *m, struct outputs *out)
 {
     struct tinct_err err;
 
-    must(text_encode(m, out->z, ids, 2, 1, &err));
+    must(text_encode(m, out->z, ids, NULL, 2, 1, &err));
     unet(m, out->eps, 2, x, context);
     must(vae_decode(m, out->rgb, x, SIDE, SIDE, &err));
 }

@@ -1,6 +1,7 @@
 #include "model/clip/clip.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "ops/ops.h"
 
@@ -66,7 +67,8 @@ void clip_free(struct clip *clip)
     clip->positions = NULL;
 }
 
-bool clip_embed(const struct clip *clip, float *x, const uint32_t ids[CLIP_TOKENS], struct tinct_err *err)
+bool clip_embed(const struct clip *clip, float *x, const uint32_t ids[CLIP_TOKENS], const float *const *own,
+                struct tinct_err *err)
 {
     for (uint32_t t = 0; t < CLIP_TOKENS; t++) {
         if (ids[t] >= clip->vocabulary)
@@ -74,7 +76,8 @@ bool clip_embed(const struct clip *clip, float *x, const uint32_t ids[CLIP_TOKEN
                               clip->vocabulary);
         struct stored row = stored_rows(clip->token_table, ids[t], 1);
         float *xt = x + (size_t)t * clip->width;
-        if (!stored_read_f32(xt, &row, err)) return false;
+        if (own && own[t]) memcpy(xt, own[t], clip->width * sizeof *xt);
+        else if (!stored_read_f32(xt, &row, err)) return false;
         for (uint32_t c = 0; c < clip->width; c++) xt[c] += clip->positions[(size_t)t * clip->width + c];
     }
     return true;

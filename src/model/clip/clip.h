@@ -26,8 +26,10 @@ struct clip {
 void clip_bind(struct clip *clip, struct weights *ws, const struct checkpoint *checkpoint);
 void clip_free(struct clip *clip);
 
-/* Token and position vectors of one chunk: x [77, C] f32 on the host. Refused: an id beyond the table. */
-bool clip_embed(const struct clip *clip, float *x, const uint32_t ids[CLIP_TOKENS], struct tinct_err *err);
+/* Token and position vectors of one chunk: x [77, C] f32 on the host. own[i], where neither own nor it is NULL, is
+ * C values that stand in for the vector of token i (a textual inversion). Refused: an id beyond the table. */
+bool clip_embed(const struct clip *clip, float *x, const uint32_t ids[CLIP_TOKENS], const float *const *own,
+                struct tinct_err *err);
 
 /* Record: x [N, 77, C] f32 -> y [N, 77, C] f32, the hidden states after all but the last (skip - 1) layers, then the
  * final layer norm. skip 1 runs every layer (A1111's Clip skip). y may be x. */

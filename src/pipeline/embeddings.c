@@ -1,0 +1,333 @@
+#include "pipeline/embeddings.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/folder.h"
+#include "base/nearest.h"
+#include "base/str.h"
+#include "image/png.h"
+#include "text/tokenizer.h"
+
+enum { FILES_MOST = 16384, SHOWN = 3 };
+
+enum sort { SAFETENSORS, PICTURE, PICKLE };     /* which of one name comes first */
+
+struct entry {
+    char *path;
+    char *name;                 /* below its folder, without ending */
+    const char *stem;           /* its last component */
+    enum sort sort;
+    struct embedding embedding; /* read when it is first named */
+    bool refused;               /* cannot be used, which was told */
+    uint32_t use;               /* 1 the first that a prompt named, 2 the next ...; 0: not named */
+};
+
+struct spelling {               /* token ids that mean an entry */
+    uint32_t *ids;
+    size_t count;
+    uint32_t entry;
+};
+
+struct embeddings {
+    struct tinct *t;
+    struct entry *entries;
+    size_t count, room;
+    struct spelling *spellings;  /* the longest first */
+    size_t spelling_count;
+    uint32_t uses;
+};
+
+/* ---- listing ------------------------------------------------------------------ */
+
+static bool no_memory(struct tinct_err *err)
+{
+    return tinct_fail(err, TINCT_ERR_MEMORY, "no memory to list embeddings");
+}
+
+/* Where the ending begins that says what a file may be; NULL: it is none of ours. */
+static const char *ending_of(const char *name, enum sort *sort)
+{
+    static const struct {
+        const char *ending;
+        enum sort sort;
+    } endings[] = {
+        { ".preview.png", PICKLE }, { ".safetensors", SAFETENSORS }, { ".png", PICTURE }, { ".pt", PICKLE }, { ".bin", PICKLE },
+    };
+    size_t bytes = strlen(name);
+
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t end = strlen(endings[i].ending);
+        if (bytes <= end || strcmp(name + bytes - end, endings[i].ending)) continue;
+        *sort = endings[i].sort;
+        return i ? name + bytes - end : NULL;   /* the first is but a picture of an embedding */
+    }
+    return NULL;
+}
+
+static bool is_listed(const struct embeddings *e, const char *path)
+{
+    for (size_t i = 0; i < e->count; i++)
+        if (!strcmp(e->entries[i].path, path)) return true;
+    return false;
+}
+
+/* A folder_tell. */
+static bool add_file(void *user, const struct folder_file *file, struct tinct_err *err)
+{
+    struct embeddings *e = user;
+    enum sort sort;
+    const char *ending = ending_of(file->name, &sort);
+
+    if (!ending || is_listed(e, file->path)) return true;
+    if (e->count == FILES_MOST) return tinct_fail(err, TINCT_ERR_ARG, "%s: more than %d embeddings", file->path, FILES_MOST);
+    if (e->count == e->room) {
+        size_t room = e->room ? 2 * e->room : 32;
+        struct entry *entries = realloc(e->entries, room * sizeof *entries);
+        if (!entries) return no_memory(err);
+        e->entries = entries;
+        e->room = room;
+    }
+    struct str path = { 0 }, name = { 0 };
+    str_add(&path, file->path);
+    str_add_bytes(&name, file->name, (size_t)(ending - file->name));
+    struct entry *to = &e->entries[e->count++];
+    *to = (struct entry) { .path = str_take(&path, err), .name = str_take(&name, err), .sort = sort };
+    if (!to->path || !to->name) return no_memory(err);
+    const char *slash = strrchr(to->name, '/');
+    to->stem = slash ? slash + 1 : to->name;
+    return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    int order = (int)x->sort - (int)y->sort;
+
+    if (!order) order = strcmp(x->name, y->name);
+    return order ? order : strcmp(x->path, y->path);
+}
+
+static int by_length(const void *a, const void *b)
+{
+    const struct spelling *x = a, *y = b;
+
+    if (x->count != y->count) return x->count > y->count ? -1 : 1;
+    return x->entry < y->entry ? -1 : x->entry > y->entry;
+}
+
+static bool add_spelling(struct embeddings *e, uint32_t entry, const char *prefix, const char *name, struct tinct_err *err)
+{
+    struct str text = { 0 };
+    struct tokens t = { 0 };
+
+    str_add(&text, prefix);
+    str_add(&text, name);
+    bool ok = !text.failed && tokenize(&t, text.bytes ? text.bytes : "", text.length, err);
+    if (ok && t.count) e->spellings[e->spelling_count++] = (struct spelling) { t.ids, t.count, entry };
+    else tokens_free(&t);
+    str_free(&text);
+    return ok || no_memory(err);
+}
+
+static bool spell_all(struct embeddings *e, struct tinct_err *err)
+{
+    e->spellings = malloc((3 * e->count + 1) * sizeof *e->spellings);
+    if (!e->spellings) return no_memory(err);
+    for (uint32_t i = 0; i < e->count; i++) {
+        const struct entry *entry = &e->entries[i];
+        bool below = entry->stem != entry->name;
+        if (!add_spelling(e, i, "", entry->stem, err) || !add_spelling(e, i, "embedding:", entry->stem, err) ||
+            (below && !add_spelling(e, i, "embedding:", entry->name, err)))
+            return false;
+    }
+    if (e->spelling_count) qsort(e->spellings, e->spelling_count, sizeof *e->spellings, by_length);
+    return true;
+}
+
+/* The folder itself, and the places of A1111 and ComfyUI in a models folder and above it. */
+static bool list(struct embeddings *e, struct tinct_err *err)
+{
+    static const char *const places[] = { "embeddings", "models/embeddings" };
+    bool ok = !e->t->embedding_dir || folder_walk(e->t->embedding_dir, add_file, e, err);
+
+    for (size_t i = 0; ok && e->t->places.models_dir && i < sizeof places / sizeof *places; i++) {
+        char *path = folder_join(e->t->places.models_dir, places[i]);
+        ok = path ? folder_walk(path, add_file, e, err) : no_memory(err);
+        free(path);
+    }
+    if (e->count) qsort(e->entries, e->count, sizeof *e->entries, by_name);
+    return ok;
+}
+
+struct embeddings *embeddings_open(struct tinct *t, struct tinct_err *err)
+{
+    struct embeddings *e = calloc(1, sizeof *e);
+
+    if (!e) {
+        no_memory(err);
+        return NULL;
+    }
+    e->t = t;
+    if (list(e, err) && spell_all(e, err)) return e;
+    embeddings_close(e);
+    return NULL;
+}
+
+void embeddings_close(struct embeddings *e)
+{
+    if (!e) return;
+    for (size_t i = 0; i < e->count; i++) {
+        free(e->entries[i].path);
+        free(e->entries[i].name);
+        embedding_free(&e->entries[i].embedding);
+    }
+    for (size_t i = 0; i < e->spelling_count; i++) free(e->spellings[i].ids);
+    free(e->entries);
+    free(e->spellings);
+    free(e);
+}
+
+/* ---- reading ------------------------------------------------------------------ */
+
+/* A picture without an embedding in it is nobody's mistake: it lies beside the one it shows. *silent then. */
+static bool read_picture(struct entry *entry, uint32_t width, bool *silent, struct tinct_err *why)
+{
+    struct png png;
+
+    if (!png_read(entry->path, false, &png, why)) return false;
+    const char *text = png_text(&png, "sd-ti-embedding");
+    *silent = !text;
+    bool ok = text && embedding_decode(&entry->embedding, entry->path, text, width, why);
+    png_free(&png);
+    return ok;
+}
+
+/* False with why. */
+static bool read_entry(const struct embeddings *e, struct entry *entry, bool *silent, struct tinct_err *why)
+{
+    uint32_t width = e->t->model->clip.width;
+
+    *silent = false;
+    if (entry->embedding.vectors) return true;
+    if (entry->sort != PICTURE) return embedding_read(&entry->embedding, entry->path, width, why);
+    return read_picture(entry, width, silent, why) ||
+           (*silent && tinct_fail(why, TINCT_ERR_FORMAT, "%s: a picture without an embedding in it", entry->path));
+}
+
+/* Read it once; what cannot be used is told, and its name stays words. */
+static bool can_use(const struct embeddings *e, struct entry *entry)
+{
+    struct tinct_err why = { 0 };
+    bool silent;
+
+    if (entry->refused || read_entry(e, entry, &silent, &why)) return !entry->refused;
+    entry->refused = true;
+    if (!silent) context_log(e->t, TINCT_LOG_WARN, "%s; \"%s\" is painted as plain words", why.text, entry->stem);
+    return false;
+}
+
+bool embeddings_find(void *user, const uint32_t *ids, size_t count, struct chunk_embedding *found)
+{
+    struct embeddings *e = user;
+
+    for (size_t i = 0; i < e->spelling_count; i++) {
+        const struct spelling *s = &e->spellings[i];
+        struct entry *entry = &e->entries[s->entry];
+        if (s->count > count || memcmp(s->ids, ids, s->count * sizeof *ids) || !can_use(e, entry)) continue;
+        if (!entry->use) entry->use = ++e->uses;
+        *found = (struct chunk_embedding) { &entry->embedding, entry->embedding.count, s->count };
+        return true;
+    }
+    return false;
+}
+
+/* ---- "embedding:NAME" --------------------------------------------------------- */
+
+static bool begins(const char *text, const char *with)
+{
+    while (*with && tolower((unsigned char)*text) == tolower((unsigned char)*with)) {
+        text++;
+        with++;
+    }
+    return !*with;
+}
+
+static bool is_end(char c)
+{
+    return !c || isspace((unsigned char)c) || strchr(",()[]:|<>", c);
+}
+
+static bool refuse_unknown(const struct embeddings *e, const char *name, size_t bytes, struct tinct_err *err)
+{
+    const char **names = malloc((e->count + 1) * sizeof *names);
+    size_t best[SHOWN], found = 0;
+    struct str wanted = { 0 }, nearest = { 0 };
+
+    str_add_bytes(&wanted, name, bytes);
+    for (size_t i = 0; names && i < e->count; i++) names[i] = e->entries[i].stem;
+    if (names && wanted.bytes) found = nearest_names(wanted.bytes, names, e->count, best, SHOWN);
+    for (size_t i = 0; i < found; i++) str_addf(&nearest, "%s%s", i ? ", " : "", names[best[i]]);
+    tinct_fail(err, TINCT_ERR_ARG, "embedding \"%s\" is not there; %s%s", wanted.bytes ? wanted.bytes : "",
+               found ? "the nearest names are " : "the folders hold no embedding at all", nearest.bytes ? nearest.bytes : "");
+    str_free(&wanted);
+    str_free(&nearest);
+    free(names);
+    return false;
+}
+
+/* What stands behind one "embedding:". */
+static bool expect_one(struct embeddings *e, const char *name, struct tinct_err *err)
+{
+    struct tinct_err why = { 0 };
+    size_t bytes = 0;
+
+    while (!is_end(name[bytes])) bytes++;
+    if (!bytes) return true;            /* just the word */
+    for (size_t i = 0; i < e->count; i++) {
+        struct entry *entry = &e->entries[i];
+        bool stem = begins(name, entry->stem) && is_end(name[strlen(entry->stem)]);
+        bool whole = begins(name, entry->name) && is_end(name[strlen(entry->name)]), silent;
+        if ((stem || whole) && read_entry(e, entry, &silent, &why)) return true;
+    }
+    if (!why.code) return refuse_unknown(e, name, bytes, err);
+    if (err) *err = why;
+    return false;
+}
+
+bool embeddings_expect(struct embeddings *e, const char *text, struct tinct_err *err)
+{
+    static const char word[] = "embedding:";
+
+    for (const char *at = text; *at; at++) {
+        bool inside = at > text && (isalnum((unsigned char)at[-1]) || strchr("_-", at[-1]));
+        if (!inside && begins(at, word) && !expect_one(e, at + sizeof word - 1, err)) return false;
+    }
+    return true;
+}
+
+/* ---- the recipe --------------------------------------------------------------- */
+
+static void add_hash(struct str *s, const struct embeddings *e, const struct entry *entry)
+{
+    unsigned char digest[HASH_BYTES];
+    char hex[HASH_HEX];
+
+    if (!hash_cached(e->t->cache_dir, entry->path, 0, NULL, digest, NULL)) return;
+    hash_hex(digest, 12, hex);
+    if (s->length) str_add(s, ", ");
+    for (const char *c = entry->stem; *c; c++)
+        if (*c != ':' && *c != ',') str_add_bytes(s, c, 1);
+    str_addf(s, ": %s", hex);
+}
+
+char *embeddings_hashes(const struct embeddings *e, struct tinct_err *err)
+{
+    struct str s = { 0 };
+
+    for (uint32_t use = 1; use <= e->uses; use++)
+        for (size_t i = 0; i < e->count; i++)
+            if (e->entries[i].use == use) add_hash(&s, e, &e->entries[i]);
+    return str_take(&s, err);
+}

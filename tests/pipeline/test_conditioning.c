@@ -1,0 +1,276 @@
+/* What prompts become: embeddings against diffusers, the lengths of segments and parts as A1111 has them. */
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "check.h"
+#include "pipeline/conditioning.h"
+#include "temporary.h"
+#include "tensor_file.h"
+#include "tiny_checkpoint.h"
+
+enum { WIDTH = 64, CHUNK = CLIP_TOKENS * WIDTH };
+
+#define GOLDEN TESTS_DIR "/golden/embeddings"
+
+static char tiny_path[512], logged[8192];
+static struct tinct *tiny;
+
+static void on_log(void *user, enum tinct_log_level level, const char *line)
+{
+    (void)user;
+    if (level == TINCT_LOG_WARN) snprintf(logged + strlen(logged), sizeof logged - strlen(logged), "%s\n", line);
+}
+
+static struct tinct *open_tiny(const char *embeddings)
+{
+    struct tinct_err err;
+    struct tinct *t = tinct_open(&(struct tinct_options) { .model = tiny_path, .device = "cpu", .embedding_dir = embeddings,
+                                                           .precision = TINCT_PRECISION_FP32, .log = on_log }, &err);
+    if (!t) print_error("%s\n", err.text);
+    return t;
+}
+
+static int prepare(void **state)
+{
+    if (temporary_make(state)) return -1;
+    snprintf(tiny_path, sizeof tiny_path, "%s", temporary_path("tiny.safetensors"));
+    if (!tiny_checkpoint_write(TESTS_DIR "/parity/sd15_tensors.tsv", tiny_path)) return -1;
+    return (tiny = open_tiny(GOLDEN)) ? 0 : -1;
+}
+
+static int clean_up(void **state)
+{
+    tinct_close(tiny);
+    return temporary_remove(state);
+}
+
+static struct tinct_txt2img settled(const char *prompt, const char *negative)
+{
+    return (struct tinct_txt2img) { .prompt = prompt, .negative = negative, .steps = 10, .guidance = 7, .clip_skip = 1 };
+}
+
+static struct conditioning *condition(struct tinct *t, const struct tinct_txt2img *p)
+{
+    struct tinct_err err = { 0 };
+    struct conditioning *c = conditioning_create(t, p, false, &err);
+    if (!c) fail_msg("%s", err.text);
+    return c;
+}
+
+/* ---- embeddings ----------------------------------------------------------------- */
+
+static void read_golden(const char *name, float *z)
+{
+    struct tinct_err err;
+    struct safetensors *st = safetensors_open(GOLDEN "/context.safetensors", &err);
+    const struct safetensors_tensor *t = st ? safetensors_find(st, name) : NULL;
+    assert_non_null(t);
+    assert_int_equal(t->bytes, sizeof(float) * CHUNK);
+    assert_true(file_read(safetensors_file(st), z, t->offset, t->bytes, &err));
+    safetensors_close(st);
+}
+
+/* fp32 sums in another order through two layers: some 1e-6 of the norm. */
+static void check_context(const char *prompt, const char *golden)
+{
+    float want[CHUNK];
+    struct guidance g;
+    struct tinct_txt2img p = settled(prompt, "");
+    struct conditioning *c = condition(tiny, &p);
+
+    read_golden(golden, want);
+    conditioning_at(c, 0, &g);
+    assert_int_equal(g.part[1].tokens, CLIP_TOKENS);
+    double error = relative_l2(g.part[1].z, want, CHUNK);
+    print_message("%s: %.1e\n", prompt, error);
+    assert_true(error <= 1e-5);
+    conditioning_free(c);
+}
+
+static void contexts_are_those_of_diffusers(void **state)
+{
+    (void)state;
+    check_context("a photo of tinctface, castle", "three");
+    check_context("a photo of embedding:tinctface, castle", "three");
+    check_context("a photo of EMBEDDING:TinctFace, castle", "three");
+    check_context("Tinctface in tinctline style", "both");
+    check_context("a photo of tinct face", "none");
+}
+
+static void the_negative_prompt_has_them_too(void **state)
+{
+    float want[CHUNK];
+    struct guidance g;
+    struct tinct_txt2img p = settled("a cat", "a photo of tinctface, castle");
+    struct conditioning *c = condition(tiny, &p);
+    (void)state;
+    read_golden("three", want);
+    conditioning_at(c, 0, &g);
+    assert_true(relative_l2(g.part[0].z, want, CHUNK) <= 1e-5);
+    conditioning_free(c);
+}
+
+/* sha256sum of the golden files; the positive prompt's come first, each once. */
+static void the_recipe_lists_them(void **state)
+{
+    struct tinct_err err;
+    struct tinct_txt2img p = settled("tinctline tinctline", "tinctface tinctline");
+    struct conditioning *c = condition(tiny, &p);
+    char *hashes = conditioning_embeddings(c, &err);
+    (void)state;
+    assert_string_equal(hashes, "tinctline: 939ecb388076, tinctface: c4dfc3f10327");
+    free(hashes);
+    conditioning_free(c);
+    p = settled("a cat", "");
+    c = condition(tiny, &p);
+    hashes = conditioning_embeddings(c, &err);
+    assert_string_equal(hashes, "");
+    free(hashes);
+    conditioning_free(c);
+}
+
+static void unknown_ones_are_refused_where_they_must_be_meant(void **state)
+{
+    struct tinct_err err;
+    struct tinct_txt2img p = settled("a cat, embedding:tinctfate, b", "");
+    (void)state;
+    check_refused(conditioning_create(tiny, &p, false, &err) != NULL, &err, TINCT_ERR_ARG,
+                  "embedding \"tinctfate\" is not there; the nearest names are tinctface");
+    p = settled("a", "(embedding:nothing:1.2)");
+    check_refused(conditioning_create(tiny, &p, false, &err) != NULL, &err, TINCT_ERR_ARG, "negative prompt: embedding \"nothing\"");
+    p.lenient = true;
+    conditioning_free(condition(tiny, &p));
+    p = settled("the word embedding: nothing else, my_embedding:x", "");
+    conditioning_free(condition(tiny, &p));
+}
+
+static void write_vectors(const char *name, uint32_t count, uint32_t width)
+{
+    struct tensor_file f;
+    tensor_file_begin(&f);
+    tensor_file_add(&f, "emb_params", DTYPE_F32, 2, (uint32_t[]) { count, width });
+    assert_true(tensor_file_save(&f, name));
+    tensor_file_free(&f);
+}
+
+/* Its name stays words, and the log says why; asked for by "embedding:" it is refused. */
+static void what_cannot_be_used_is_told(void **state)
+{
+    struct tinct_err err;
+    struct guidance g, plain;
+    char folder[600], path[700];
+    (void)state;
+    snprintf(folder, sizeof folder, "%s", temporary_path("embeddings"));
+    assert_int_equal(mkdir(folder, 0700), 0);
+    snprintf(path, sizeof path, "%s/wide.safetensors", folder);
+    write_vectors(path, 2, 1024);
+    struct tinct *t = open_tiny(folder);
+    logged[0] = '\0';
+    struct tinct_txt2img p = settled("a wide river, wide", "");
+    struct conditioning *c = condition(t, &p), *without = condition(tiny, &p);
+    if (!strstr(logged, "wide.safetensors: an embedding for SD2.x: its vectors have 1024 values, the model's text encoder takes 64; "
+                        "\"wide\" is painted as plain words\n"))
+        fail_msg("%s", logged);
+    assert_null(strstr(strchr(logged, '\n') + 1, "wide")); /* once */
+    conditioning_at(c, 0, &g);
+    conditioning_at(without, 0, &plain);
+    assert_memory_equal(g.part[1].z, plain.part[1].z, sizeof(float) * CHUNK);
+    conditioning_free(c);
+    conditioning_free(without);
+    p = settled("embedding:wide", "");
+    check_refused(conditioning_create(t, &p, false, &err) != NULL, &err, TINCT_ERR_FORMAT, "an embedding for SD2.x");
+    tinct_close(t);
+    remove(path);
+    remove(folder);
+}
+
+/* ---- lengths -------------------------------------------------------------------- */
+
+static const char long_text[] = "one two three four five six seven eight nine ten one two three four five six seven eight nine ten "
+                                "one two three four five six seven eight nine ten one two three four five six seven eight nine ten "
+                                "one two three four five six seven eight nine ten one two three four five six seven eight nine ten "
+                                "one two three four five six seven eight nine ten one two three four five six seven eight nine ten";
+
+static const float *part_at(struct conditioning *c, int evaluation, uint32_t part, uint32_t *tokens)
+{
+    static struct guidance g;
+    conditioning_at(c, evaluation, &g);
+    *tokens = g.part[part].tokens;
+    return g.part[part].z;
+}
+
+/* The shorter segment's second chunk is that of an empty prompt. */
+static void segments_of_a_part_are_of_one_length(void **state)
+{
+    char prompt[1200];
+    uint32_t tokens;
+    snprintf(prompt, sizeof prompt, "[a cat:%s:5]", long_text);
+    struct tinct_txt2img p = settled(prompt, ""), q = settled("a cat", "");
+    struct conditioning *c = condition(tiny, &p), *empty = condition(tiny, &q);
+    (void)state;
+    const float *z = part_at(c, 0, 1, &tokens);
+    assert_int_equal(tokens, 2 * CLIP_TOKENS);
+    const float *nothing = part_at(empty, 0, 0, &tokens);
+    assert_int_equal(tokens, CLIP_TOKENS);
+    assert_memory_equal(z + CHUNK, nothing, sizeof(float) * CHUNK);
+    const float *cat = part_at(empty, 0, 1, &tokens);
+    assert_memory_equal(z, cat, sizeof(float) * CHUNK);
+    part_at(c, 9, 1, &tokens);
+    assert_int_equal(tokens, 2 * CLIP_TOKENS);
+    part_at(c, 0, 0, &tokens);
+    assert_int_equal(tokens, CLIP_TOKENS); /* the negative prompt is left alone */
+    conditioning_free(c);
+    conditioning_free(empty);
+}
+
+/* The shorter part repeats its last row. */
+static void parts_are_of_one_length(void **state)
+{
+    char prompt[1200];
+    uint32_t tokens;
+    snprintf(prompt, sizeof prompt, "a cat AND %s", long_text);
+    struct tinct_txt2img p = settled(prompt, "");
+    struct conditioning *c = condition(tiny, &p);
+    (void)state;
+    const float *z = part_at(c, 0, 1, &tokens);
+    assert_int_equal(tokens, 2 * CLIP_TOKENS);
+    for (uint32_t i = CLIP_TOKENS; i < 2 * CLIP_TOKENS; i++)
+        assert_memory_equal(z + (size_t)i * WIDTH, z + (size_t)(CLIP_TOKENS - 1) * WIDTH, sizeof(float) * WIDTH);
+    part_at(c, 0, 2, &tokens);
+    assert_int_equal(tokens, 2 * CLIP_TOKENS);
+    conditioning_free(c);
+}
+
+/* Another number whenever a text changes, the same while none does. */
+static void serials_follow_the_texts(void **state)
+{
+    struct tinct_txt2img p = settled("[a:b:0.5] c", "");
+    struct conditioning *c = condition(tiny, &p);
+    struct guidance g;
+    uint64_t serials[10];
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        conditioning_at(c, i, &g);
+        serials[i] = g.serial;
+    }
+    for (int i = 1; i < 10; i++) assert_int_equal(serials[i] == serials[i - 1], i != 6); /* six times a: A1111's off-by-one */
+    conditioning_expire(c);
+    conditioning_at(c, 9, &g);
+    assert_int_not_equal(g.serial, serials[9]);
+    conditioning_free(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(contexts_are_those_of_diffusers),
+        cmocka_unit_test(the_negative_prompt_has_them_too),
+        cmocka_unit_test(the_recipe_lists_them),
+        cmocka_unit_test(unknown_ones_are_refused_where_they_must_be_meant),
+        cmocka_unit_test(what_cannot_be_used_is_told),
+        cmocka_unit_test(segments_of_a_part_are_of_one_length),
+        cmocka_unit_test(parts_are_of_one_length),
+        cmocka_unit_test(serials_follow_the_texts),
+    };
+    return cmocka_run_group_tests(tests, prepare, clean_up);
+}
