@@ -52,7 +52,7 @@ struct device_info {
 };
 
 /* Automatic choice: discrete GPU, integrated GPU, cpu; a software Vulkan driver only by name.
- * TINCT_VULKAN=soft|tile|matrix, TINCT_CPU=generic|avx2|avx512|bf16 force a core,
+ * TINCT_VULKAN=soft|tile|matrix, TINCT_CPU=generic|avx2|avx512|bf16|amx force a core,
  * TINCT_ACT=f32|f16 the storage of activations. */
 struct device *device_open(const struct device_options *options, struct tinct_err *err);
 void device_close(struct device *device);                      /* NULL is fine */

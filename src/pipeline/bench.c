@@ -228,7 +228,7 @@ static char *as_text(const struct bench *b, struct tinct_err *err)
 
     str_addf(&s, "%s (%s)\n", b->device.name, b->device.detail);
     if (b->peak > 0) str_addf(&s, "peak of fp32 multiply-adds, measured now: %.0f GFLOP/s\n", b->peak);
-    if (b->peak_bf16 > 0) str_addf(&s, "peak of bf16 dot products, measured now: %.0f GFLOP/s\n", b->peak_bf16);
+    if (b->peak_bf16 > 0) str_addf(&s, "peak of bf16 products, measured now: %.0f GFLOP/s\n", b->peak_bf16);
     for (uint32_t i = 0; i < b->count; i++) {
         const struct row *r = &b->rows[i];
         str_addf(&s, "  %-30s %10.2f ms", r->what, r->ms);

@@ -38,7 +38,7 @@ static void unknown_sets_and_threads_are_refused(void **state)
     struct tinct_err err = { 0 };
 
     (void)state;
-    check_refused(open_cpu("avx9", 0, &err), &err, TINCT_ERR_ARG, "there are generic, avx2, avx512 and bf16");
+    check_refused(open_cpu("avx9", 0, &err), &err, TINCT_ERR_ARG, "there are generic, avx2, avx512, bf16 and amx");
     check_refused(open_cpu(NULL, -1, &err), &err, TINCT_ERR_ARG, "-1 threads wanted");
     check_refused(open_cpu(NULL, 5000, &err), &err, TINCT_ERR_ARG, "1 to 1024 work");
     for (int isa = 0; isa < CPU_ISAS; isa++) {

@@ -19,6 +19,8 @@ static const struct combination combinations[] = {
     { "cpu/avx2",          "cpu",    "avx2",    NULL,     NULL,  TINCT_PRECISION_FP32 },
     { "cpu/avx512",        "cpu",    "avx512",  NULL,     NULL,  TINCT_PRECISION_FP32 },
     { "cpu/bf16",          "cpu",    "bf16",    NULL,     NULL,  TINCT_PRECISION_FAST },
+    { "cpu/amx",           "cpu",    "amx",     NULL,     NULL,  TINCT_PRECISION_FP32 },
+    { "cpu/amx/fast",      "cpu",    "amx",     NULL,     NULL,  TINCT_PRECISION_FAST },
     { "vulkan/soft/f32",   "vulkan", NULL,      "soft",   "f32", TINCT_PRECISION_DEFAULT },
     { "vulkan/soft/f16",   "vulkan", NULL,      "soft",   "f16", TINCT_PRECISION_DEFAULT },
     { "vulkan/tile/f32",   "vulkan", NULL,      "tile",   "f32", TINCT_PRECISION_DEFAULT },
@@ -79,7 +81,8 @@ static void open_device(const struct combination *c, int threads)
     open_err = (struct tinct_err) { 0 };
     now.device = device_open(&options, &open_err);
     now.combination = c->name;
-    now.bf16 = c->cpu && !strcmp(c->cpu, "bf16");
+    now.bf16 = c->cpu && c->precision == TINCT_PRECISION_FAST;
+    now.split = c->cpu && !strcmp(c->cpu, "amx") && !now.bf16;
     now.random = SEED;
     if (now.device) now.dtype = device_dtype(now.device);
     open_combination = threads == THREADS ? c : NULL;
@@ -451,7 +454,7 @@ double optest_store(const struct optest *t, double value)
 
 double optest_dot(const struct optest *t, double k, double absolute, double squares)
 {
-    return sqrt(k) * 0x1p-24 * absolute + (t->bf16 ? 0x1p-6 * sqrt(squares) : 0);
+    return sqrt(k) * 0x1p-24 * absolute + (t->bf16 ? 0x1p-6 : t->split ? 0x1p-14 : 0) * sqrt(squares);
 }
 
 /* ---- cmocka ------------------------------------------------------------- */

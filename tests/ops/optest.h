@@ -31,6 +31,7 @@ struct optest {
     struct device *device;
     enum dtype dtype;               /* of activations here: DTYPE_F32 or DTYPE_F16 */
     bool bf16;                      /* products are taken of operands rounded to bf16 */
+    bool split;                     /* products are taken of operands that are sums of two bf16 numbers, but low by low */
     uint64_t random;                /* state of the generator; the same at the start of every case */
     struct pass *pass;
     struct optest_memory *memory;
@@ -101,7 +102,8 @@ double optest_store(const struct optest *t, double value);
 /* What fp32 sums of k products may be off, of which sum |x w| and sum (x w)^2 are given: rounding errors of 2^-24
  * a partial sum behave as a random walk, so sqrt(k) 2^-24 sum |x w| is several deviations even where nothing
  * cancels. Operands in bf16 (8 bits) are off by up to 2^-8 each, at most 2^-8 / sqrt(3) as a deviation: 2^-6 of the
- * root of sum (x w)^2 is five deviations or more of a sum of such products. */
+ * root of sum (x w)^2 is five deviations or more of a sum of such products. Split in two they are off by up to 2^-16 each,
+ * and the product left out is as large: 2^-14 is four deviations or more. */
 double optest_dot(const struct optest *t, double k, double absolute, double squares);
 
 #endif

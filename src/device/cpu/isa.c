@@ -1,4 +1,5 @@
 /* Which instruction set's kernels run: asked of the processor once, or forced by TINCT_CPU. */
+#define _DEFAULT_SOURCE /* syscall */
 #include "device/cpu/kernels.h"
 
 #include <stdio.h>
@@ -8,12 +9,20 @@
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
+#if defined(TINCT_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
-static const char *const names[CPU_ISAS] = { "generic", "avx2", "avx512", "bf16" };
+static const char *const names[CPU_ISAS] = { "generic", "avx2", "avx512", "bf16", "amx" };
 
 extern const struct cpu_kernel_table cpu_generic_table;
 #if defined(__x86_64__)
 extern const struct cpu_kernel_table cpu_avx2_table, cpu_avx512_table, cpu_bf16_table;
+#endif
+#if defined(TINCT_AMX)
+extern const struct cpu_kernel_table cpu_amx_table;
 #endif
 
 const struct cpu_kernel_table *cpu_isa_kernels(enum cpu_isa isa)
@@ -21,6 +30,9 @@ const struct cpu_kernel_table *cpu_isa_kernels(enum cpu_isa isa)
 #if defined(__x86_64__)
     static const struct cpu_kernel_table *const tables[CPU_ISAS] = {
         &cpu_generic_table, &cpu_avx2_table, &cpu_avx512_table, &cpu_bf16_table,
+#if defined(TINCT_AMX)
+        &cpu_amx_table,
+#endif
     };
 #else
     static const struct cpu_kernel_table *const tables[CPU_ISAS] = { &cpu_generic_table };
@@ -31,6 +43,21 @@ const struct cpu_kernel_table *cpu_isa_kernels(enum cpu_isa isa)
 const char *cpu_isa_name(enum cpu_isa isa)
 {
     return names[isa];
+}
+
+/* The processor has tiles of bf16, and the kernel lends this process the registers: they must be asked for, once, since
+ * they make every thread's saved state 8 KiB larger. */
+static bool tiles_are_lent(void)
+{
+#if defined(TINCT_AMX)
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
+    unsigned a, b, c, d = 0;
+
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_BF16) && (d & AMX_TILE) &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
 }
 
 bool cpu_isa_offered(enum cpu_isa isa)
@@ -44,6 +71,7 @@ bool cpu_isa_offered(enum cpu_isa isa)
     case CPU_AVX2:   return avx2;       /* every processor with these has F16C too */
     case CPU_AVX512: return avx512;
     case CPU_BF16:   return avx512 && __builtin_cpu_supports("avx512bf16");
+    case CPU_AMX:    return avx512 && __builtin_cpu_supports("avx512bf16") && tiles_are_lent();
     default:         return isa == CPU_GENERIC;
     }
 #else
@@ -64,8 +92,8 @@ static bool bf16_pays(void)
 
 static enum cpu_isa best(void)
 {
-    int isa = bf16_pays() ? CPU_BF16 : CPU_AVX512;
-    while (!cpu_isa_offered((enum cpu_isa)isa)) isa--;
+    int isa = CPU_AMX;
+    while (!cpu_isa_offered((enum cpu_isa)isa) || (isa == CPU_BF16 && !bf16_pays())) isa--;
     return (enum cpu_isa)isa;
 }
 
@@ -83,7 +111,7 @@ bool cpu_isa_choose(enum cpu_isa *isa, struct tinct_err *err)
         *isa = (enum cpu_isa)i;
         return true;
     }
-    return tinct_fail(err, TINCT_ERR_ARG, "TINCT_CPU=%s is unknown; there are generic, avx2, avx512 and bf16", wanted);
+    return tinct_fail(err, TINCT_ERR_ARG, "TINCT_CPU=%s is unknown; there are generic, avx2, avx512, bf16 and amx", wanted);
 }
 
 uint64_t cpu_denormals_off(void)

@@ -42,13 +42,13 @@ struct cpu_kernel_table {
     double (*peak_bf16)(uint32_t rounds, float *sink);
 };
 
-enum cpu_isa { CPU_GENERIC, CPU_AVX2, CPU_AVX512, CPU_BF16, CPU_ISAS };
+enum cpu_isa { CPU_GENERIC, CPU_AVX2, CPU_AVX512, CPU_BF16, CPU_AMX, CPU_ISAS };
 
 const char *cpu_isa_name(enum cpu_isa isa);                         /* "avx512" */
 bool cpu_isa_offered(enum cpu_isa isa);                             /* by this build, on this processor */
 const struct cpu_kernel_table *cpu_isa_kernels(enum cpu_isa isa);   /* NULL where this build has none */
 
-/* The best one offered (bf16 only where its products are faster than fp32's), or the one that TINCT_CPU names.
+/* The best one offered (bf16 only where its dot products are faster than fp32's), or the one that TINCT_CPU names.
  * Refused: an unknown name, a set that is not offered. */
 bool cpu_isa_choose(enum cpu_isa *isa, struct tinct_err *err);
 

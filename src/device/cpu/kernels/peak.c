@@ -19,7 +19,25 @@ double CPU_NAME(peak_f32)(uint32_t rounds, float *sink)
     return 2.0 * rounds * SUMS * VEC_WIDTH;
 }
 
-#if VEC_BF16
+#if VEC_AMX
+double CPU_NAME(peak_bf16)(uint32_t rounds, float *sink)
+{
+    static const struct amx_config config = AMX_ALL_TILES;
+
+    _tile_loadconfig(&config);
+    _tile_zero(4);                           /* zeros take as long as any number */
+    _tile_zero(6);
+    for (uint32_t i = 0; i < rounds / 8; i++) {
+        _tile_dpbf16ps(0, 6, 4);
+        _tile_dpbf16ps(1, 6, 4);
+        _tile_dpbf16ps(2, 6, 4);
+        _tile_dpbf16ps(3, 6, 4);
+    }
+    _tile_release();
+    *sink = 0;
+    return 4.0 * 2 * 16 * 16 * 32 * (double)(rounds / 8);
+}
+#elif VEC_BF16
 double CPU_NAME(peak_bf16)(uint32_t rounds, float *sink)
 {
     __m512 sum[SUMS], total = { 0 };

@@ -7,12 +7,16 @@ extern const struct cpu_kernel CPU_NAME(gemm), CPU_NAME(attention), CPU_NAME(lay
     CPU_NAME(group_norm_finish), CPU_NAME(group_norm_apply), CPU_NAME(lora_merge);
 extern const struct cpu_kernel_table CPU_NAME(table);
 
-#if VEC_BF16
+#if VEC_AMX
+extern const struct cpu_kernel CPU_NAME(gemm_amx), CPU_NAME(gemm_amx_fast);
+#elif VEC_BF16
 extern const struct cpu_kernel CPU_NAME(gemm_bf16);
 #endif
 
 static const struct cpu_kernel *const kernels[] = {
-#if VEC_BF16
+#if VEC_AMX
+    &CPU_NAME(gemm_amx),   &CPU_NAME(gemm_amx_fast),
+#elif VEC_BF16
     &CPU_NAME(gemm_bf16),
 #endif
     &CPU_NAME(gemm),       &CPU_NAME(attention),        &CPU_NAME(group_norm_stats), &CPU_NAME(group_norm_finish),

@@ -64,6 +64,22 @@ VEC_INLINE vec vec_max(vec a, vec b)
 #endif
 }
 
+#if defined(__AMX_BF16__) && defined(__AMX_TILE__)
+#define VEC_AMX 1
+
+struct amx_config {            /* as the processor reads it */
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+};
+
+/* Eight tiles of 16 rows of 64 bytes. */
+#define AMX_ALL_TILES { .palette = 1, .row_bytes = { 64, 64, 64, 64, 64, 64, 64, 64 }, \
+                        .rows = { 16, 16, 16, 16, 16, 16, 16, 16 } }
+#else
+#define VEC_AMX 0
+#endif
+
 #if defined(__AVX512BF16__)
 #define VEC_BF16 1
 
