@@ -42,6 +42,7 @@ parity_list() {
     echo "parity-stages-vulkan-tile 900 env TINCT_VULKAN=tile $parity stages.py $stage $tiny --sizes 33x47 --vae 16 --device llvmpipe"
     echo "parity-stages-vulkan-fast 900 $parity stages.py $stage $tiny --vae 32 --device llvmpipe --precision fast --like f16"
     echo "parity-pictures 900 $parity pictures.py build/tinct $tiny $vocabulary --devices cpu,llvmpipe"
+    echo "parity-pictures-loras 900 $parity pictures.py build/tinct $tiny $vocabulary --devices cpu,llvmpipe --loras"
     [ "${TINCT_PARITY:-}" = full ] || return 0
     full=${XDG_CACHE_HOME:-$HOME/.cache}/tinct/sd15-1234.safetensors
     [ -f "$full" ] || $parity make_checkpoint.py tests/parity/sd15_tensors.tsv "$full" >&2
@@ -49,6 +50,7 @@ parity_list() {
     echo "parity-full-stages-cpu-fast 3600 $parity stages.py $stage $full --precision fast --like bf16"
     echo "parity-full-stages-vulkan 3600 $parity stages.py $stage $full --sizes 32x32 --vae 32 --device llvmpipe"
     echo "parity-full-pictures 3600 $parity pictures.py build/tinct $full $vocabulary --devices cpu,llvmpipe"
+    echo "parity-full-pictures-loras 3600 $parity pictures.py build/tinct $full $vocabulary --loras"
 }
 
 wanted() {

@@ -1,6 +1,9 @@
 """Whole pictures against the diffusers pipeline: same weights, same noise, 20 steps of Euler, CFG 7. Prints TAP.
 
-    pictures.py TINCT_PROGRAM CHECKPOINT VOCABULARY_GZ [--devices cpu] [--size 256] [--prompt TEXT]
+    pictures.py TINCT_PROGRAM CHECKPOINT VOCABULARY_GZ [--devices cpu] [--size 256] [--prompt TEXT] [--loras]
+
+--loras: with two LoRAs, one in kohya's spelling on attention and text encoder, one in peft's on convolutions too, which
+diffusers loads and fuses.
 
 With two devices their pictures are compared with each other too. The noise is drawn here afresh (Philox 4x32-10 and
 Box-Muller as CUDA does), so that the generator is part of what is checked.
@@ -19,6 +22,7 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 from PIL import Image
 from transformers import CLIPTokenizer
 
+import lora_files
 import reference
 
 
@@ -67,11 +71,26 @@ def psnr(a, b):
     return 10 * np.log10(255.0 ** 2 / mse) if mse else 999.0
 
 
+WEIGHTS = {"first": 0.8, "second": -0.6}
+
+
+def with_loras(pipe, folder):
+    """Two files in folder, fused into the pipe's models; gives the tags."""
+    models = {"unet": pipe.unet, "text_encoder": pipe.text_encoder}
+    counts = [lora_files.kohya(models, os.path.join(folder, "first.safetensors")), lora_files.peft(models, os.path.join(folder, "second.safetensors"))]
+    for name in WEIGHTS:
+        pipe.load_lora_weights(folder, weight_name=name + ".safetensors", adapter_name=name)
+    pipe.set_adapters(list(WEIGHTS), list(WEIGHTS.values()))
+    pipe.fuse_lora(adapter_names=list(WEIGHTS))
+    return "".join(f"<lora:{name}:{weight}>" for name, weight in WEIGHTS.items()), counts
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("tinct"); p.add_argument("checkpoint"); p.add_argument("vocabulary")
     p.add_argument("--devices", default="cpu"); p.add_argument("--size", type=int, default=256)
     p.add_argument("--prompt", default="a lovely cat on a red sofa, oil painting"); p.add_argument("--negative", default="blurry")
+    p.add_argument("--loras", action="store_true")
     a = p.parse_args()
     torch.set_num_threads(os.cpu_count())
     n, steps, seed = a.size // 8, 20, 42
@@ -83,6 +102,12 @@ def main():
                                        requires_safety_checker=False)
         pipe.set_progress_bar_config(disable=True)
         del sd
+        plain = pipe(a.prompt, num_inference_steps=2, guidance_scale=1.0, width=64, height=64, output_type="np",
+                     latents=torch.ones(1, 4, 8, 8)).images if a.loras else None
+        tags, counts = with_loras(pipe, folder) if a.loras else ("", [])
+        if a.loras:
+            fused = pipe(a.prompt, num_inference_steps=2, guidance_scale=1.0, width=64, height=64, output_type="np", latents=torch.ones(1, 4, 8, 8)).images
+            assert np.abs(fused - plain).max() > 0.02, "the LoRAs change next to nothing: this would prove nothing"
         sigmas = uniform_sigmas(steps)
         noise = torch.from_numpy(philox(seed, 4 * n * n).reshape(1, 4, n, n))
         # the pipeline multiplies by sqrt(sigma_max^2 + 1), A1111 by sigma_max
@@ -91,14 +116,20 @@ def main():
                     width=a.size, height=a.size, output_type="np").images[0]
         want = (want * 255).round().astype(np.uint8)
         pictures, count = {}, 0
+        bar, with_what = (40, " with two LoRAs") if a.loras else (45, "")
         for device in a.devices.split(","):
             out = os.path.join(folder, device.replace(" ", "_") + ".png")
-            subprocess.run([a.tinct, "paint", a.prompt, "-n", a.negative, "-m", a.checkpoint, "--steps", str(steps), "--cfg-scale", "7",
+            log = open(out + ".log", "w+")
+            subprocess.run([a.tinct, "paint", a.prompt + tags, "--lora-model-dir", folder, "-n", a.negative, "-m", a.checkpoint, "--steps", str(steps), "--cfg-scale", "7",
                             "-s", str(seed), "-W", str(a.size), "-H", str(a.size), "--sampling-method", "Euler", "--scheduler", "Uniform",
-                            "--device", device, "--precision", "fp32", "-q", "-o", out], check=True, stdout=subprocess.DEVNULL)
+                            "--device", device, "--precision", "fp32", "-o", out], check=True, stdout=subprocess.DEVNULL, stderr=log)
+            log.seek(0)
+            told = log.read()
+            for name, matched in zip(WEIGHTS, counts):
+                assert f"{name}: {matched} of {matched} tensors" in told, told
             pictures[device] = np.asarray(Image.open(out).convert("RGB"))
             value, count = psnr(pictures[device], want), count + 1
-            print(f"{'ok' if value >= 45 else 'not ok'} {count} - {device}: picture {a.size}x{a.size} against diffusers: PSNR {value:.1f} dB (bar 45)", flush=True)
+            print(f"{'ok' if value >= bar else 'not ok'} {count} - {device}: picture {a.size}x{a.size}{with_what} against diffusers: PSNR {value:.1f} dB (bar {bar})", flush=True)
         names = list(pictures)
         for other in names[1:]:
             value, count = psnr(pictures[names[0]], pictures[other]), count + 1

@@ -19,7 +19,7 @@ install() {
         "$1/bin/pip" install --no-deps --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu \
             "$(grep '^torch==' "$folder/requirements.txt")" &&
         "$1/bin/pip" install --no-deps --retries 1 -r "$folder/requirements.txt" &&
-        "$1/bin/python" -c 'import diffusers, numpy, PIL, safetensors, torch, transformers' && : >"$1/complete"
+        "$1/bin/python" -c 'import diffusers, numpy, peft, PIL, safetensors, torch, transformers' && : >"$1/complete"
 }
 
 python=${TINCT_PARITY_PYTHON:-}
