@@ -192,7 +192,7 @@ TINCT_API bool tinct_txt2img(struct tinct *t, const struct tinct_txt2img *p, str
                              struct tinct_err *err);
 
 /* Would these settings be taken? Tells of unknown samplers and schedulers, with the names
- * nearest to them, before minutes go into loading a model. */
+ * nearest to them, and of both prompts' mistakes, before minutes go into loading a model. */
 TINCT_API bool tinct_check(const struct tinct_txt2img *p, struct tinct_err *err);
 
 /* Are all LoRAs there that the picture names? Reads no more than folders and hashes, before a model is loaded.

@@ -1,13 +1,58 @@
 /* What can be refused before a model is loaded. */
+#include <stdlib.h>
+
 #include "base/save.h"
+#include "pipeline/lora_stack.h"
 #include "sampler/sampler.h"
+#include "text/chunks.h"
+#include "text/tokenizer.h"
+
+enum { STEPS_DEFAULT = 20 };
+
+/* Every text of every part, as the encoder would get it. */
+static bool check_texts(const struct prompt *parsed, enum tinct_emphasis emphasis, struct tinct_err *err)
+{
+    for (size_t i = 0; i < parsed->part_count; i++)
+        for (size_t k = 0; k < parsed->parts[i].text_count; k++) {
+            struct chunks chunks;
+            struct chunk_options options = { .emphasis = emphasis, .pad = TOKEN_END };
+            if (!chunks_make(&chunks, parsed->parts[i].texts[k], &options, err)) return false;
+            chunks_free(&chunks);
+        }
+    return true;
+}
+
+static bool check_loras(const struct prompt *parsed, const struct tinct_txt2img *p, struct tinct_err *err)
+{
+    size_t count;
+    struct lora_wish *wishes = lora_wishes(NULL, parsed, p, &count, err);
+
+    free(wishes);
+    return wishes != NULL;
+}
+
+static bool check_prompt(const struct tinct_txt2img *p, bool negative, struct tinct_err *err)
+{
+    const char *text = negative ? p->negative : p->prompt;
+    struct prompt_options options = { .steps = p->steps > 0 ? p->steps : STEPS_DEFAULT, .negative = negative };
+    struct prompt parsed;
+
+    if (!text) return true;
+    bool ok = prompt_parse(&parsed, text, &options, err);
+    if (ok) {
+        ok = check_texts(&parsed, p->emphasis, err) && (negative || check_loras(&parsed, p, err));
+        prompt_free(&parsed);
+    }
+    return ok || (negative && tinct_within(err, "negative prompt"));
+}
 
 bool tinct_check(const struct tinct_txt2img *p, struct tinct_err *err)
 {
     enum schedule_kind kind;
 
     return (!p->sampler || sampler_find(p->sampler, &kind, err)) &&
-           (!p->scheduler || schedule_find(&kind, p->scheduler, err));
+           (!p->scheduler || schedule_find(&kind, p->scheduler, err)) && check_prompt(p, false, err) &&
+           check_prompt(p, true, err);
 }
 
 bool tinct_image_check(const char *path, bool overwrite, struct tinct_err *err)
