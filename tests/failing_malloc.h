@@ -15,6 +15,15 @@ extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *old, size_t size);
 extern void __libc_free(void *block);
 
+/* Seen by the libraries too, whatever -fvisibility says: else what the C library or cJSON allocates is not counted, but
+ * counted when it is freed here (getline's line, say). A program whose OpenMP teams come and go defines
+ * FAILING_MALLOC_OWN_ONLY: a team outlives what is counted, and OpenMP ends the program for want of memory. */
+#ifndef FAILING_MALLOC_OWN_ONLY
+#pragma GCC visibility push(default)
+#else
+#pragma GCC visibility push(hidden)
+#endif
+
 static bool malloc_armed;
 static long malloc_until_failure; /* allocations that still succeed, while armed */
 static long malloc_open_blocks;   /* made minus freed, while armed */
@@ -50,6 +59,7 @@ void free(void *block)
     if (block) malloc_open_blocks -= malloc_armed;
     __libc_free(block);
 }
+#pragma GCC visibility pop
 
 /* From here on the allocation after n more fails, once. */
 static inline void malloc_arm(long n)

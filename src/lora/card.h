@@ -19,7 +19,7 @@ struct lora_card {
     char *name, *path;
     char *alias;                  /* ss_output_name; "" */
     struct lora_about about;      /* base, type, rank, alpha */
-    char base[64];                /* "SD1.x"; with a family as its site says, "SDXL (Pony)"; else what the metadata says */
+    char base[64];                /* "SD1.x", "SDXL (Pony)" with a site's family; else what the metadata says */
     char autov2[11], autov3[13];  /* 10 and 12 hex digits; autov2 "" unless asked for */
     struct lora_triggers triggers;
     char *training_tags;          /* the most frequent, with counts; "" */

@@ -63,7 +63,8 @@ static bool lokr_factors(float **w1, float **w2, const struct lora_module *m, co
                          size_t c)
 {
     struct lora_sizes s = lora_sizes(m->target);
-    size_t b = s.out / a, d = s.in / c, r1 = lora_axis_size(m, LORA_LOKR_1B, 0), r2 = lora_axis_size(m, LORA_LOKR_2B, 0);
+    size_t b = s.out / a, d = s.in / c, r1 = lora_axis_size(m, LORA_LOKR_1B, 0);
+    size_t r2 = lora_axis_size(m, LORA_LOKR_2B, 0);
 
     *w1 = malloc(a * c * sizeof **w1);
     *w2 = malloc(b * d * s.taps * sizeof **w2);

@@ -32,7 +32,9 @@ static int by_module(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
     int order = strcmp(x->module, y->module);
-    return order ? order : x->part != y->part ? (int)x->part - (int)y->part : (x->tensor > y->tensor) - (x->tensor < y->tensor);
+    if (order) return order;
+    if (x->part != y->part) return (int)x->part - (int)y->part;
+    return (x->tensor > y->tensor) - (x->tensor < y->tensor);
 }
 
 /* Split every key; the module names go to file->names, which is made as large as all keys. */
@@ -44,7 +46,8 @@ static bool split_keys(struct lora_file *file, struct entries *entries, struct t
     for (uint32_t i = 0; i < count; i++) bytes += strlen(safetensors_at(file->st, i)->name) + 1;
     file->names = malloc(bytes);
     entries->items = malloc((count + 1) * sizeof *entries->items);
-    if (!file->names || !entries->items) return tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory for its keys", lora_path(file));
+    if (!file->names || !entries->items)
+        return tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory for its keys", lora_path(file));
     char *to = file->names;
     for (uint32_t i = 0; i < count; i++) {
         struct lora_key key;
@@ -156,7 +159,8 @@ static bool refuse_other(const struct lora_file *file, struct tinct_err *err)
                    (unsigned)safetensors_count(file->st));
     else
         tinct_fail(err, TINCT_ERR_FORMAT, "%s: is no LoRA but of kind \"%s\"", path, about.kind_name);
-    if (about.kind == CHECKPOINT_EMBEDDING) return tinct_advise(err, "put it into embeddings/ and write its name in the prompt");
+    if (about.kind == CHECKPOINT_EMBEDDING)
+        return tinct_advise(err, "put it into embeddings/ and write its name in the prompt");
     if (about.has_unet) return tinct_advise(err, "a checkpoint is given with -m");
     return false;
 }
@@ -257,7 +261,8 @@ static void add_ranges(struct lora_about *about, const struct lora_module *m)
 /* The type of all, whatever norms and biases come along; LoCon covers LoRA. */
 static const char *join_types(const char *all, const char *one)
 {
-    if (!all || !strcmp(all, one) || !strcmp(all, "norm") || (!strcmp(all, "LoRA") && !strcmp(one, "LoCon"))) return one;
+    if (!all || !strcmp(all, one) || !strcmp(all, "norm")) return one;
+    if (!strcmp(all, "LoRA") && !strcmp(one, "LoCon")) return one;
     if (!strcmp(one, "norm") || (!strcmp(one, "LoRA") && !strcmp(all, "LoCon"))) return all;
     return "mixed";
 }

@@ -71,8 +71,9 @@ static enum lora_fit check_views(const struct lora_module *m, char *why)
         struct stored view;
         if (!m->part[part] || lora_module_view(m, (enum lora_part)part, &view)) continue;
         const struct safetensors_tensor *t = safetensors_at(lora_tensors(m->file), m->part[part] - 1);
-        if (t->bytes == 0) snprintf(why, LORA_WHY_BYTES, "%s holds no values (rank 0)", lora_part_name((enum lora_part)part));
-        else snprintf(why, LORA_WHY_BYTES, "%s has %u dimensions", lora_part_name((enum lora_part)part), (unsigned)t->dims);
+        const char *name = lora_part_name((enum lora_part)part);
+        if (t->bytes == 0) snprintf(why, LORA_WHY_BYTES, "%s holds no values (rank 0)", name);
+        else snprintf(why, LORA_WHY_BYTES, "%s has %u dimensions", name, (unsigned)t->dims);
         return t->bytes == 0 ? LORA_BROKEN : LORA_MISFIT;
     }
     return LORA_FITS;
@@ -150,7 +151,8 @@ static enum lora_fit fit_lokr(const struct lora_module *m, const struct lora_tar
 
     if (!full1 && check_present(m, left, 2, why)) return LORA_BROKEN;
     if (!full2 && check_present(m, right, 2, why)) return LORA_BROKEN;
-    if (!full1 && r1 != axis(m, LORA_LOKR_1B, 0)) return ranks_differ(why, LORA_LOKR_1A, r1, LORA_LOKR_1B, axis(m, LORA_LOKR_1B, 0));
+    if (!full1 && r1 != axis(m, LORA_LOKR_1B, 0))
+        return ranks_differ(why, LORA_LOKR_1A, r1, LORA_LOKR_1B, axis(m, LORA_LOKR_1B, 0));
     if (a == 0 || c == 0 || s.out % a || s.in % c) return misfit(m, full1 ? LORA_LOKR_1 : LORA_LOKR_1A, t, why);
     if (count_of(m, LORA_LOKR_1) != (full1 ? a * c : 0) || (!full1 && (count_of(m, LORA_LOKR_1A) != a * r1 ||
         count_of(m, LORA_LOKR_1B) != r1 * c)))

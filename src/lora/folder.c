@@ -266,7 +266,9 @@ static void refuse_unknown(const struct lora_folder *folder, const char *name, s
     for (size_t i = 0; names && i < folder->count; i++) names[i] = folder->files[i].shown.name;
     if (names) found = nearest_names(name, names, folder->count, best, 3);
     for (size_t i = 0; i < found; i++) str_addf(&list, "%s%s", i ? ", " : "", names[best[i]]);
-    if (found) tinct_fail(err, TINCT_ERR_ARG, "LoRA \"%s\" is not there; the nearest names are %s", name, list.bytes ? list.bytes : "");
+    if (found)
+        tinct_fail(err, TINCT_ERR_ARG, "LoRA \"%s\" is not there; the nearest names are %s", name,
+                   list.bytes ? list.bytes : "");
     else tinct_fail(err, TINCT_ERR_ARG, "LoRA \"%s\" is not there; the folders hold no LoRA at all", name);
     tinct_advise(err, "`tinct loras` lists all");
     str_free(&list);

@@ -20,7 +20,8 @@ static bool parse(struct json **root, const char *text, size_t size, struct tinc
     struct tinct_err why = { 0 };
 
     *root = json_parse(text, size, &why);
-    return *root || why.code != TINCT_ERR_MEMORY || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a LoRA's settings");
+    if (*root || why.code != TINCT_ERR_MEMORY) return true;
+    return tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a LoRA's settings");
 }
 
 static bool read_neighbour(struct json **root, const struct safetensors *st, struct tinct_err *err)
@@ -107,7 +108,8 @@ static bool adapter_alpha(const struct lora_adapter *a, const char *module, doub
 
     for (v = json_first(setting(a, module, "alpha_pattern")); v; v = json_next(v))
         if (names_module(json_name(v), module)) return json_to_double(v, alpha);
-    return json_to_double(setting(a, module, "lora_alpha"), alpha) || json_to_double(setting(a, module, "alpha"), alpha);
+    return json_to_double(setting(a, module, "lora_alpha"), alpha) ||
+           json_to_double(setting(a, module, "alpha"), alpha);
 }
 
 /* The rank that the settings give; for PEFT's LoKr of two whole factors, whose tensors do not show it. */

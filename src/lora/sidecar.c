@@ -86,7 +86,8 @@ char *sidecar_text(const char *lora_path, const char *end)
 char *sidecar_preview(const char *lora_path)
 {
     static const char *const ends[] = { ".png", ".jpg", ".jpeg", ".webp", ".gif",
-                                        ".preview.png", ".preview.jpg", ".preview.jpeg", ".preview.webp", ".preview.gif" };
+                                        ".preview.png", ".preview.jpg", ".preview.jpeg", ".preview.webp",
+                                        ".preview.gif" };
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         char *path = find_beside(lora_path, ends[i]);
         if (path) return path;

@@ -253,7 +253,8 @@ void lora_triggers_free(struct lora_triggers *t)
 
 const char *lora_trigger_source_name(enum lora_trigger_source source)
 {
-    static const char *const names[] = { "none", "sidecar", "modelspec", "civitai", "training folders", "training tags" };
+    static const char *const names[] = { "none",    "sidecar",          "modelspec",
+                                         "civitai", "training folders", "training tags" };
     return names[source];
 }
 
@@ -266,11 +267,13 @@ bool lora_trigger_in(const char *prompt, const char *words)
 {
     size_t length = strlen(words);
 
+    if (!length) return true;
     for (const char *at = prompt; *at; at++) {
         size_t same = 0;
-        while (same < length && at[same] && tolower((unsigned char)at[same]) == tolower((unsigned char)words[same])) same++;
+        while (same < length && tolower((unsigned char)at[same]) == tolower((unsigned char)words[same])) same++;
         bool begins = at == prompt || !is_letter(at[-1]) || !is_letter(words[0]);
-        if (same == length && begins && (!is_letter(at[length]) || !length || !is_letter(words[length - 1]))) return true;
+        bool ends = same == length && (!is_letter(at[length]) || !is_letter(words[length - 1]));
+        if (begins && ends) return true;
     }
-    return length == 0;
+    return false;
 }

@@ -8,7 +8,7 @@
 #include "temporary.h"
 #include "tensor_file.h"
 
-#ifdef TESTS_CAN_FAIL_MALLOC
+#ifdef FAILING_MALLOC
 #define BLOCK "model.diffusion_model.input_blocks.1.1.transformer_blocks.0."
 
 static const struct layer {
@@ -105,13 +105,16 @@ static bool match_and_use(const char *path, struct tinct_err *err)
 
 static bool read_card(const char *path, struct tinct_err *err)
 {
-    struct lora_card *card = lora_card_read("lora", path, true, NULL, err);
-    char *text = card ? lora_card_text(card, false, err) : NULL, *json = text ? lora_card_text(card, true, err) : NULL;
+    struct lora_targets *targets = lora_targets_create(LORA_SD1, find_layer, NULL, err);
+    struct lora_card *card = targets ? lora_card_read("lora", path, true, NULL, err) : NULL;
+    bool matched = card && lora_card_match(card, targets, true, err);
+    char *text = matched ? lora_card_text(card, false, err) : NULL, *json = text ? lora_card_text(card, true, err) : NULL;
     bool ok = text && json;
 
     free(text);
     free(json);
     lora_card_free(card);
+    lora_targets_free(targets);
     return ok;
 }
 
@@ -134,13 +137,11 @@ static void fail_each(const char *name, bool (*run)(const char *path, struct tin
 
     for (;; n++) {
         struct tinct_err err = { 0 };
-        armed = true;
-        until_failure = n;
-        open_blocks = 0;
+        malloc_arm(n);
         bool ok = run(path, &err);
-        bool reached = until_failure < 0;
-        armed = false;
-        if (open_blocks) fail_msg("%s: %ld blocks left after allocation %ld failed", name, open_blocks, n);
+        bool reached = malloc_disarm();
+        if (malloc_open_blocks)
+            fail_msg("%s: %ld blocks left after allocation %ld failed", name, malloc_open_blocks, n);
         bool fair = err.code == TINCT_ERR_MEMORY || (run == list && err.code == TINCT_ERR_IO); /* opendir's own memory */
         if (!ok && !fair) fail_msg("%s: allocation %ld: %s", name, n, err.text);
         if (!reached) {

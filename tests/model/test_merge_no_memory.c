@@ -1,6 +1,7 @@
 /* Every allocation on the way to changed weights is made to fail in turn: each time a clean refusal for want of memory,
  * and weights that are either as they were or told to be half-way, and pristine after an empty set. */
 #include "check.h"
+#define FAILING_MALLOC_OWN_ONLY
 #include "failing_malloc.h"
 #include "model/merge.h"
 #include "temporary.h"
