@@ -113,6 +113,9 @@ bool lora_text_aliases(enum lora_base base, enum lora_model model, const char *p
     static const char *const oldest[][2] = {
         { ".q_proj", ".to_q" }, { ".k_proj", ".to_k" }, { ".v_proj", ".to_v" }, { ".out_proj", ".to_out" },
         { ".out_proj", ".to_out.0" },
+        /* and for a while wrote all four into each of them, of which one is used */
+        { ".q_proj", ".q_proj.to_q" }, { ".k_proj", ".k_proj.to_k" }, { ".v_proj", ".v_proj.to_v" },
+        { ".out_proj", ".out_proj.to_out" },
     };
     const struct prefixes *p = text_prefixes_of(base, model);
     char other[ALIAS_BYTES];

@@ -207,11 +207,12 @@ bool lora_folder_hash(struct lora_folder *folder, const struct lora_entry *entry
 
 enum way { BY_NAME, BY_STEM, BY_ALIAS, BY_HASH, WAYS };
 
-/* text without ".safetensors" is name. */
+/* text without ".safetensors" is name; what Windows calls it, "styles\\arcane", too. */
 static bool is_named(const char *text, const char *name)
 {
-    size_t length = strlen(name);
-    return !strncmp(text, name, length) && (!text[length] || !strcmp(text + length, extension));
+    for (; *name; text++, name++)
+        if (*text != *name && !(*text == '\\' && *name == '/')) return false;
+    return !*text || !strcmp(text, extension);
 }
 
 static bool matches(const struct lora_entry *entry, const char *name, enum way way)

@@ -41,7 +41,7 @@ size_t lora_folder_count(const struct lora_folder *folder);
 const struct lora_entry *lora_folder_at(const struct lora_folder *folder, size_t index);
 
 /* The file of a name: its name below the folder, its stem, its alias, or 8 or more hex
- * digits of its hash, in this order; ".safetensors" may follow the first two. Case counts.
+ * digits of its hash, in this order; ".safetensors" may follow the first two, and '\\' stand for '/'. Case counts.
  * Aliases and hashes are only read when it comes to them.
  *
  * NULL with TINCT_ERR_ARG: an empty name; several files, listed in the sentence; none,

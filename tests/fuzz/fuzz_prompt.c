@@ -4,12 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lora/blocks.h"
 #include "text/describe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static void check(const struct prompt *p, int steps)
 {
+    for (size_t i = 0; i < p->lora_count; i++) {
+        struct lora_blocks blocks;
+        struct tinct_err err = { 0 };
+        if (p->loras[i].blocks && !lora_blocks_read(&blocks, p->loras[i].blocks, &err) && !err.text[0]) abort();
+    }
     for (size_t i = 0; i < p->part_count; i++) {
         const struct prompt_part *part = &p->parts[i];
         if (!part->segment_count || part->segments[part->segment_count - 1].end_step != steps) abort();

@@ -149,7 +149,7 @@ static void names_are_never_paths(void **state)
 {
     static const char *const names[] = {
         "../outside/secret", "../../x", "styles/../styles/arcane", "./arcane", "styles//arcane", "/arcane", "arcane/",
-        "arcane.", "arcane ", "styles\\arcane", "..\\..\\x", "%2e%2e/outside/secret", "styles%2farcane", "link",
+        "arcane.", "arcane ", "styles\\..\\styles\\arcane", "..\\..\\x", "%2e%2e/outside/secret", "styles%2farcane", "link",
         "way_out/secret", "secret", "again", "back\\slash", ".hidden", "notes", "notes.txt", "ARCANE", "~/x",
         "arcane.safetensors.safetensors",
     };
