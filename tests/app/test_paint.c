@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* mount */
 #include "app/program.h"
 #include "image/png.h"
+#include "tensor_file.h"
 #include "tiny_checkpoint.h"
 
 #include <dirent.h>
@@ -182,6 +183,60 @@ static void prompts_have_limits(void **state)
     check_failed("not UTF-8", &run, 2, "UTF-8");
 }
 
+/* One layer's LoRA in kohya's spelling, with a trigger word. */
+static void write_lora(const char *path)
+{
+    static const char module[] = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k";
+    char name[160];
+    struct tensor_file f;
+    tensor_file_begin_with(&f, "{\"modelspec.trigger_phrase\":\"arcane style\"}");
+    for (int up = 0; up < 2; up++) {
+        snprintf(name, sizeof name, "%s.lora_%s.weight", module, up ? "up" : "down");
+        float *values = tensor_file_add(&f, name, DTYPE_F32, 2, up ? (uint32_t[]) { 32, 2 } : (uint32_t[]) { 2, 64 });
+        for (int i = 0; i < (up ? 64 : 128); i++) values[i] = (float)(i * 37 % 19 - 9) / 4;
+    }
+    assert_true(tensor_file_save(&f, path));
+    tensor_file_free(&f);
+}
+
+static void loras_are_used(void **state)
+{
+    struct tinct_err err;
+    struct png plain, tagged, named;
+    (void)state;
+    assert_int_equal(mkdir("loras", 0700) | mkdir("loras/styles", 0700), 0);
+    write_lora("loras/styles/arcane.safetensors");
+    struct run run = program_run("\"a cat\" -s 7 -o plain.png" QUICK);
+    assert_int_equal(run.code, 0);
+    run = program_run("\"a cat <lora:arcane:0.8>\" -s 7 -o tagged.png" QUICK);
+    if (run.code) fail_msg("%s", run.err);
+    assert_non_null(strstr(run.err, "arcane: 1 of 1 tensors, rank 2, weight 0.80, "));
+    assert_non_null(strstr(run.err, "its trigger words: arcane style"));
+    run = program_run("\"a cat\" --lora styles/arcane:0.5 --lora arcane:0.3 --triggers -q -s 7 -o named.png" QUICK);
+    assert_int_equal(run.code, 0);
+    assert_string_equal(run.err, "");
+    assert_true(png_read("plain.png", true, &plain, &err) && png_read("tagged.png", true, &tagged, &err) && png_read("named.png", true, &named, &err));
+    assert_memory_not_equal(plain.rgb, tagged.rgb, 64 * 64 * 3);
+    assert_non_null(strstr(png_text(&tagged, "parameters"), "Lora hashes: \"arcane: "));
+    assert_non_null(strstr(png_text(&named, "parameters"), "a cat <lora:styles/arcane:0.5> <lora:arcane:0.3>, arcane style\n"));
+    png_free(&plain);
+    png_free(&tagged);
+    png_free(&named);
+
+    run = program_run("\"a cat <lora:arcade:0.8>\" -m nowhere/there.safetensors" QUICK);     /* before a model is looked at */
+    check_failed("unknown", &run, 2, "LoRA \"arcade\" is not there; the nearest names are styles/arcane");
+    run = program_run("\"a cat <lora:arcade:0.8>\" --lenient -s 7 -o lenient.png" QUICK);
+    assert_int_equal(run.code, 0);
+    assert_non_null(strstr(run.err, "\"arcade\" is not there: painting without it"));
+    run = program_run("\"a cat\" --lora arcane:x" QUICK);
+    check_failed("x", &run, 2, "\"x\", which is no number");
+    run = program_run("\"a cat\" --lora \"<lora:arcane>\"" QUICK);
+    check_failed("brackets", &run, 2, "no name of a LoRA");
+    run = program_run("\"a cat\" --lora-model-dir nowhere" QUICK);
+    check_failed("nowhere", &run, 3, "--lora-model-dir nowhere: no such folder");
+    empty("loras");
+}
+
 static void bad_files_end_with_3(void **state)
 {
     static const struct {
@@ -327,6 +382,7 @@ int main(void)
         cmocka_unit_test(a_terminal_shows_a_bar),
         cmocka_unit_test(prompts_come_from_files_and_stdin),
         cmocka_unit_test(prompts_have_limits),
+        cmocka_unit_test(loras_are_used),
         cmocka_unit_test(bad_files_end_with_3),
         cmocka_unit_test(wrong_devices_are_refused),
         cmocka_unit_test(too_little_memory_ends_with_4),
