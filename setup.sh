@@ -13,6 +13,7 @@ fail() {
 
 compilers="build-essential cmake ninja-build pkg-config glslc clang-14 libclang-rt-14-dev libomp-14-dev"
 libraries="libvulkan-dev libstb-dev libspng-dev libcjson-dev libutf8proc-dev nettle-dev zlib1g-dev libcmocka-dev"
+window="libsdl2-dev libimgui-dev libfreetype-dev libgl1-mesa-dri fonts-inter fonts-dejavu-core xvfb xdotool libx11-dev"
 programs="mesa-vulkan-drivers vulkan-validationlayers ca-certificates python3 python3-venv"
 
 installed() {
@@ -22,7 +23,7 @@ installed() {
 install_packages() {
     missing=
     command -v dpkg-query >/dev/null || fail "this is not Debian: install what cmake asks for, then run: cmake -S . -B build -G Ninja && cmake --build build"
-    for package in $compilers $libraries $programs; do
+    for package in $compilers $libraries $window $programs; do
         installed "$package" || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0

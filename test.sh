@@ -13,7 +13,8 @@ vocabulary=${XDG_CACHE_HOME:-$HOME/.cache}/tinct/bpe_simple_vocab_16e6.txt.gz
 fuzz_seconds=5
 sanitized=build/sanitized
 mkdir -p $sanitized
-cmake -S . -B $sanitized -G Ninja -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g" -DTINCT_WERROR=ON \
+cmake -S . -B $sanitized -G Ninja -DCMAKE_C_COMPILER=clang-14 -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=Debug \
+    -DCMAKE_C_FLAGS_DEBUG="-O1 -g" -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g" -DTINCT_WERROR=ON \
     -DTINCT_FUZZ=ON -DTINCT_VOCAB="$vocabulary" >$sanitized/configure.log 2>&1 ||
     { cat $sanitized/configure.log; echo "test.sh: clang-14 could not configure $sanitized; remove that folder and run this again" >&2; exit 1; }
 cmake --build $sanitized -- --quiet || { echo "test.sh: the build with clang-14 failed; its message is above" >&2; exit 1; }

@@ -203,6 +203,10 @@ TINCT_API bool tinct_lora_check(const struct tinct_options *options, const struc
 /* Would tinct_image_save work at path now? Tries it with an empty temporary file. */
 TINCT_API bool tinct_image_check(const char *path, bool overwrite, struct tinct_err *err);
 
+/* Read a PNG's pixels, and its recipe where it has one that we can read (infotext, seed; else NULL and -1). Free it with
+ * tinct_image_free. On failure *out is zeroed. */
+TINCT_API bool tinct_image_load(const char *path, struct tinct_image *out, struct tinct_err *err);
+
 /* Write a PNG with its recipe: to a temporary name, synced, then renamed. An
  * existing file is refused unless overwrite. */
 TINCT_API bool tinct_image_save(const struct tinct_image *image, const char *path, bool overwrite,
@@ -262,6 +266,52 @@ TINCT_API const struct tinct_lora_card *tinct_loras_card(struct tinct_loras *lor
 /* The index of the LoRA that a prompt means by name (a name below the folder, a file name, an alias, a hash).
  * Refused with TINCT_ERR_ARG: none, with the nearest names; several, which are listed. */
 TINCT_API bool tinct_loras_find(struct tinct_loras *loras, const char *name, size_t *index, struct tinct_err *err);
+
+/* ---- recipes ------------------------------------------------------------ */
+
+/* What a picture was painted with. Strings live as long as the recipe does. */
+struct tinct_recipe {
+    struct tinct_txt2img picture; /* what the recipe does not say is 0 or NULL, the seed then -1 */
+    const char *model;            /* the checkpoint's name without its ending; NULL: not told */
+    const char *model_hash;       /* AutoV2, 10 hex digits; NULL: not told */
+    const char *program;          /* the one that wrote it, or its version; NULL: not told */
+};
+
+/* Out of a picture's PNG, or out of the text itself as A1111 writes it (any text is a recipe: a prompt at least). NULL on failure; a
+ * picture without a recipe that can be read is refused with TINCT_ERR_FORMAT. Free it with tinct_recipe_free. */
+TINCT_API struct tinct_recipe *tinct_recipe_read(const char *path, struct tinct_err *err);
+TINCT_API struct tinct_recipe *tinct_recipe_parse(const char *text, struct tinct_err *err);
+TINCT_API void tinct_recipe_free(struct tinct_recipe *recipe);
+
+/* ---- prompts ------------------------------------------------------------ */
+
+struct tinct_prompt_lora {
+    const char *name;
+    double te, unet;              /* weights */
+    size_t begin, end;            /* bytes of the prompt: its '<', and behind its '>' */
+};
+
+/* A prompt as it is understood. Strings live as long as it does. */
+struct tinct_prompt {
+    const struct tinct_prompt_lora *loras;
+    size_t lora_count;
+    int tokens;                   /* of its longest text, where it changes with the steps; as A1111 counts */
+    int chunks;                   /* of 75 tokens, 1 at least */
+};
+
+/* Refuses what painting it would refuse, with the same words. In a negative prompt tags are text. Free it with
+ * tinct_prompt_free. */
+TINCT_API struct tinct_prompt *tinct_prompt_read(const char *prompt, bool negative, struct tinct_err *err);
+TINCT_API void tinct_prompt_free(struct tinct_prompt *prompt);
+
+/* The prompt with this LoRA's weight: its first tag rewritten (further ones taken out, other arguments kept), or
+ * a tag added at the end. weight NULL: without it. Free it with tinct_text_free; NULL on failure, as
+ * tinct_prompt_read fails; also TINCT_ERR_ARG for a name that no tag can hold. */
+TINCT_API char *tinct_prompt_set_lora(const char *prompt, const char *name, const double *weight, struct tinct_err *err);
+
+/* Names in the order A1111 lists them, from index 0; NULL behind the last. */
+TINCT_API const char *tinct_sampler_name(int index);
+TINCT_API const char *tinct_scheduler_name(int index);
 
 /* ---- telling ------------------------------------------------------------ */
 

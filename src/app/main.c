@@ -16,6 +16,7 @@ static enum exit_code not_yet(const struct verb *verb, int argc, char **argv)
 static const struct verb verbs[] = {
     { "paint", "PROMPT [options]", "Makes pictures.", paint_run },
     { "loras", "[NAME] [options]", "Lists LoRAs, or shows one's card: base, type, trigger words, weight, what fits.", loras_run },
+    { "window", "[PROMPT] [options]", "Opens the window: write, watch it paint, tune the LoRAs, paint again.", paint_run },
     { "info", "FILE [options]", "Says what a file is: a checkpoint, a VAE, a LoRA, a picture with its recipe.", info_run },
     { "prompt", "PROMPT [options]", "Says how a prompt is understood: weights, chunks, token ids, schedules.", prompt_run },
     { "devices", "[options]", "Lists what can paint here, and which one is used.", devices_run },
@@ -24,7 +25,6 @@ static const struct verb verbs[] = {
 };
 
 static const struct verb later[] = {
-    { "window", "", "the window is not built in yet", not_yet },
     { "serve", "", "the server is not built in yet", not_yet },
 };
 

@@ -217,3 +217,18 @@ enum exit_code model_find(enum model_sort sort, const char *name, const char *fo
     free_listing(&l);
     return code;
 }
+
+size_t model_list(enum model_sort sort, const char *folder, char ***paths)
+{
+    struct listing l = { calloc(FOUND_MOST, sizeof *l.paths), calloc(FOUND_MOST, sizeof *l.names), 0 };
+    char demo[MODEL_PATH_BYTES];
+    bool listed = false;
+
+    if (l.paths && l.names) list_models(&l, sort, models_folder(folder));
+    bool has_demo = sort == MODEL_CHECKPOINT && find_demo(demo);
+    for (size_t i = 0; has_demo && i < l.count; i++) listed |= strcmp(l.paths[i], demo) == 0;
+    if (has_demo && !listed && l.paths && l.names) add_file(&l, demo, 0);
+    free(l.names);
+    *paths = l.paths;
+    return l.count;
+}

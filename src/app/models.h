@@ -24,4 +24,8 @@ enum exit_code lora_folder_choose(const char *folder, char path[MODEL_PATH_BYTES
 /* The same for embeddings: folder, else "embeddings". */
 enum exit_code embedding_folder_choose(const char *folder, char path[MODEL_PATH_BYTES]);
 
+/* The paths of all models of a sort in the folder (NULL: as above) and of the demo model; *paths and each are
+ * allocated, the count is given back. */
+size_t model_list(enum model_sort sort, const char *folder, char ***paths);
+
 #endif

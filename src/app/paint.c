@@ -15,6 +15,7 @@
 #include "output.h"
 #include "progress.h"
 #include "prompt_text.h"
+#include "window.h"
 
 static const char *const rngs[] = { "cuda", "cpu", NULL };          /* in enum tinct_rng's order */
 static const char *const precisions[] = { "default", "fp32", "fast", NULL }; /* in enum tinct_precision's */
@@ -27,7 +28,9 @@ struct paint {
     struct tinct_txt2img picture;
     int rng, precision, count;
     float eta;
-    bool eta_given, force, preview, verbose, quiet;
+    float scale;
+    bool eta_given, seed_given, force, preview, verbose, quiet;
+    bool window;                 /* the verb is window: no prompt is needed, nothing is painted at once */
     enum tinct_log_level log_level;
     char *prompt;
     struct option_list loras;
@@ -47,7 +50,7 @@ static void describe_options(struct paint *p, struct option_spec specs[OPTIONS_M
           .least = 64, .most = 4096, .step = 8 },
         { OPTION_INT, "height", 'H', "PIXELS", "likewise", PICTURE(height), .least = 64, .most = 4096, .step = 8 },
         { OPTION_SEED, "seed", 's', "N", "the same seed gives the same picture;\nleft out or negative: a random one, which is told",
-          PICTURE(seed) },
+          PICTURE(seed), .given = &p->seed_given },
         { OPTION_INT, "batch-count", 'b', "N", "so many pictures, with seeds N, N+1, ...; 1", .target = &p->count, .least = 1,
           .most = 10000 },
         { OPTION_TEXT, "prompt-file", 0, "FILE", "the prompt is in FILE; - is standard input,\nas is a PROMPT of -",
@@ -89,7 +92,8 @@ static void describe_options(struct paint *p, struct option_spec specs[OPTIONS_M
           .target = &p->options.device },
         { OPTION_INT, "threads", 0, "N", "of the processor; its cores", .target = &p->options.threads, .least = 1, .most = 1024 },
         { OPTION_CHOICE, "precision", 0, "fp32|fast", "fast on GPUs, fp32 elsewhere", .target = &p->precision, .choices = precisions },
-        { OPTION_FLAG, "preview", 0, NULL, "see it appear in a window (not built in yet)", .target = &p->preview },
+        { OPTION_FLAG, "preview", 0, NULL, "see it appear in the window", .target = &p->preview },
+        { OPTION_FLOAT, "scale", 0, "X", "of the window: 1, 1.5, 2 ...; what the screen says", .target = &p->scale, .least = 0.5, .most = 4 },
         { OPTION_FLAG, "verbose", 'v', NULL, "say what is done", .target = &p->verbose },
         { OPTION_FLAG, "quiet", 'q', NULL, "say nothing but errors", .target = &p->quiet },
     };
@@ -152,9 +156,10 @@ static enum exit_code settle(struct paint *p, char *const *words, int count)
     struct tinct_err err;
     enum exit_code code;
 
-    if (p->preview) return app_fail(EXIT_USAGE, "leave --preview out", "--preview: the window is not built in yet");
     if (p->verbose && p->quiet) return app_fail(EXIT_USAGE, "", "-v and -q: which of them?");
-    if ((code = prompt_text(words, count, p->prompt_file, &p->prompt)) != EXIT_DONE) return code;
+    if (p->window && !count && !p->prompt_file) p->prompt = calloc(1, 1);
+    else if ((code = prompt_text(words, count, p->prompt_file, &p->prompt)) != EXIT_DONE) return code;
+    if (!p->prompt) return app_fail(EXIT_MACHINE, "", "no memory for a prompt");
     if ((code = add_loras(p)) != EXIT_DONE) return code;
     p->picture.prompt = p->prompt;
     p->picture.rng = (enum tinct_rng)p->rng;
@@ -232,14 +237,29 @@ static enum exit_code paint_one(struct paint *p, struct tinct *t)
     return code;
 }
 
+static void settle_log(struct paint *p)
+{
+    p->log_level = p->quiet ? TINCT_LOG_ERROR : p->verbose ? TINCT_LOG_DEBUG : TINCT_LOG_INFO;
+    p->options.log = app_on_log;
+    p->options.log_user = &p->log_level;
+}
+
+static enum exit_code paint_in_window(struct paint *p)
+{
+    settle_log(p);
+    return window_show(&(struct window_wishes) {
+        .options = &p->options, .picture = &p->picture, .count = p->count, .models = p->models, .output = p->output,
+        .scale = p->scale, .seed_given = p->seed_given, .prompt_given = *p->prompt != '\0', .force = p->force,
+        .start = !p->window,
+    });
+}
+
 static enum exit_code paint_all(struct paint *p)
 {
     struct tinct_err err;
     enum exit_code code = EXIT_DONE;
 
-    p->log_level = p->quiet ? TINCT_LOG_ERROR : p->verbose ? TINCT_LOG_DEBUG : TINCT_LOG_INFO;
-    p->options.log = app_on_log;
-    p->options.log_user = &p->log_level;
+    settle_log(p);
     p->progress = progress_start(p->count, p->quiet);
     progress_say(&p->progress, "loading the model");
     struct tinct *t = tinct_open(&p->options, &err);
@@ -261,7 +281,7 @@ static enum exit_code paint_all(struct paint *p)
 enum exit_code paint_run(const struct verb *verb, int argc, char **argv)
 {
     char model[MODEL_PATH_BYTES], vae[MODEL_PATH_BYTES];
-    struct paint p = { .count = 1, .picture.seed = -1 };
+    struct paint p = { .count = 1, .picture.seed = -1, .window = strcmp(verb->name, "window") == 0 };
     struct option_spec specs[OPTIONS_MAX];
     enum exit_code code;
     int words;
@@ -269,13 +289,14 @@ enum exit_code paint_run(const struct verb *verb, int argc, char **argv)
     describe_options(&p, specs);
     if (!options_parse(verb, specs, argc, argv, &words, &code)) return code;
     code = settle(&p, argv + 1, words);
-    if (code == EXIT_DONE) code = model_find(MODEL_CHECKPOINT, p.model, p.models, model);
+    bool chosen_there = p.window && !p.model;   /* the window asks for a model itself */
+    if (code == EXIT_DONE && !chosen_there) code = model_find(MODEL_CHECKPOINT, p.model, p.models, model);
     if (code == EXIT_DONE && p.vae) code = model_find(MODEL_VAE, p.vae, p.models, vae);
     if (code == EXIT_DONE) code = check_loras(&p);
     if (code == EXIT_DONE) code = check_paths(&p);
-    p.options.model = model;
+    p.options.model = chosen_there ? NULL : model;
     p.options.vae = p.vae ? vae : NULL;
-    if (code == EXIT_DONE) code = paint_all(&p);
+    if (code == EXIT_DONE) code = p.window || p.preview ? paint_in_window(&p) : paint_all(&p);
     free(p.prompt);
     return code;
 }
