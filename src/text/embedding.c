@@ -46,13 +46,14 @@ static bool refuse_kind(const struct safetensors *st, struct tinct_err *err)
 }
 
 /* The one tensor that holds vectors; NULL refused. */
-static const struct safetensors_tensor *choose(const struct safetensors *st, uint32_t wanted, struct tinct_err *err)
+static const struct safetensors_tensor *choose(const struct safetensors *st, struct tinct_err *err)
 {
     static const char *const known[] = { "emb_params", "string_to_param.*" };
     const struct safetensors_tensor *l = safetensors_find(st, "clip_l"), *g = safetensors_find(st, "clip_g");
 
-    if (l && g && l->dims && g->dims) {
-        embedding_expect(file_path(safetensors_file(st)), 1, l->shape[l->dims - 1] + g->shape[g->dims - 1], wanted, err);
+    if (l && g) {
+        tinct_fail(err, TINCT_ERR_FORMAT, "%s: an embedding for SDXL: vectors for two text encoders, the model has one",
+                   file_path(safetensors_file(st)));
         return NULL;
     }
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -82,7 +83,7 @@ static bool read_tensor(struct embedding *out, const struct safetensors *st, con
 bool embedding_read(struct embedding *out, const char *path, uint32_t width, struct tinct_err *err)
 {
     struct safetensors *st = safetensors_open(path, err);
-    const struct safetensors_tensor *t = st ? choose(st, width, err) : NULL;
+    const struct safetensors_tensor *t = st ? choose(st, err) : NULL;
 
     *out = (struct embedding) { 0 };
     bool ok = t && read_tensor(out, st, t, width, err);

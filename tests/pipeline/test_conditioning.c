@@ -2,10 +2,15 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <zlib.h>
+
+#include "base/str.h"
 #include "check.h"
+#include "image/png.h"
 #include "pipeline/conditioning.h"
 #include "temporary.h"
 #include "tensor_file.h"
+#include "text/embedding.h"
 #include "tiny_checkpoint.h"
 
 enum { WIDTH = 64, CHUNK = CLIP_TOKENS * WIDTH };
@@ -35,6 +40,7 @@ static int prepare(void **state)
     if (temporary_make(state)) return -1;
     snprintf(tiny_path, sizeof tiny_path, "%s", temporary_path("tiny.safetensors"));
     if (!tiny_checkpoint_write(TESTS_DIR "/parity/sd15_tensors.tsv", tiny_path)) return -1;
+    setenv("TINCT_CPU", "generic", 1); /* products in fp32, as the golden data's */
     return (tiny = open_tiny(GOLDEN)) ? 0 : -1;
 }
 
@@ -184,6 +190,96 @@ static void what_cannot_be_used_is_told(void **state)
     remove(folder);
 }
 
+/* ---- pictures and places -------------------------------------------------------- */
+
+static void put_be32(unsigned char *to, uint32_t value)
+{
+    for (int i = 0; i < 4; i++) to[i] = (unsigned char)(value >> (24 - 8 * i));
+}
+
+/* A picture of one pixel, with text in a tEXt chunk of this key (NULL: none) before its end. */
+static void write_picture(const char *path, const char *key, const char *text)
+{
+    const unsigned char rgb[3] = { 1, 2, 3 };
+    unsigned char *png, chunk[8192];
+    size_t size, bytes = key ? strlen(key) + 1 + strlen(text) : 0;
+    struct tinct_err err;
+    FILE *f = fopen(path, "wb");
+
+    assert_non_null(f);
+    assert_true(png_encode(rgb, 1, 1, NULL, &png, &size, &err));
+    assert_int_equal(fwrite(png, 1, size - 12, f), size - 12);
+    if (key) {
+        put_be32(chunk, (uint32_t)bytes);
+        memcpy(chunk + 4, "tEXt", 4);
+        strcpy((char *)chunk + 8, key);
+        memcpy(chunk + 8 + strlen(key) + 1, text, strlen(text));
+        put_be32(chunk + 8 + bytes, (uint32_t)crc32(0, chunk + 4, (uInt)bytes + 4));
+        assert_int_equal(fwrite(chunk, 1, bytes + 12, f), bytes + 12);
+    }
+    assert_int_equal(fwrite(png + size - 12, 1, 12, f), 12);
+    assert_int_equal(fclose(f), 0);
+    free(png);
+}
+
+/* The vector of tinctline as A1111 writes it into a picture. */
+static char *line_as_text(void)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static char text[8000];
+    struct str json = { 0 };
+    struct embedding e;
+    struct tinct_err err;
+
+    assert_true(embedding_read(&e, GOLDEN "/tinctline.safetensors", WIDTH, &err));
+    str_add(&json, "{\"string_to_token\": {\"*\": 265}, \"string_to_param\": {\"*\": {\"TORCHTENSOR\": [[");
+    for (int i = 0; i < WIDTH; i++) str_addf(&json, "%s%.17g", i ? ", " : "", (double)e.vectors[i]);
+    str_add(&json, "]]}}, \"name\": \"x\", \"step\": 100}");
+    while (json.length % 3) str_add(&json, " ");
+    size_t at = 0;
+    for (size_t i = 0; i < json.length; i += 3) {
+        const unsigned char *b = (const unsigned char *)json.bytes + i;
+        uint32_t bits = (uint32_t)b[0] << 16 | (uint32_t)b[1] << 8 | b[2];
+        for (int k = 0; k < 4; k++) text[at++] = digits[bits >> (18 - 6 * k) & 63];
+    }
+    text[at] = '\0';
+    str_free(&json);
+    embedding_free(&e);
+    return text;
+}
+
+/* In ComfyUI's place, and in A1111's below its own folder; a picture beside a model is none. */
+static void pictures_are_read_where_others_keep_them(void **state)
+{
+    struct tinct_err err;
+    char root[600], folder[640], path[700], preview[700], other[700];
+    struct guidance g, want;
+    (void)state;
+    snprintf(root, sizeof root, "%s", temporary_path("webui"));
+    snprintf(folder, sizeof folder, "%s/embeddings", root);
+    snprintf(path, sizeof path, "%s/painted.png", folder);
+    snprintf(preview, sizeof preview, "%s/painted.preview.png", folder);
+    snprintf(other, sizeof other, "%s/cat.png", folder);
+    assert_int_equal(mkdir(root, 0700) | mkdir(folder, 0700), 0);
+    write_picture(path, "sd-ti-embedding", line_as_text());
+    write_picture(preview, NULL, NULL);
+    write_picture(other, NULL, NULL);
+    struct tinct *t = tinct_open(&(struct tinct_options) { .model = tiny_path, .device = "cpu", .models_dir = root, .log = on_log,
+                                                           .precision = TINCT_PRECISION_FP32 }, &err);
+    if (!t) fail_msg("%s", err.text);
+    logged[0] = '\0';
+    struct tinct_txt2img p = settled("a cat, painted", ""), q = settled("a cat, tinctline", "");
+    struct conditioning *c = condition(t, &p), *d = condition(tiny, &q);
+    conditioning_at(c, 0, &g);
+    conditioning_at(d, 0, &want);
+    assert_memory_equal(g.part[1].z, want.part[1].z, sizeof(float) * CHUNK);
+    assert_string_equal(logged, ""); /* a picture without an embedding is nobody's mistake */
+    conditioning_free(c);
+    conditioning_free(d);
+    tinct_close(t);
+    assert_int_equal(remove(path) | remove(preview) | remove(other) | remove(folder) | remove(root), 0);
+}
+
 /* ---- lengths -------------------------------------------------------------------- */
 
 static const char long_text[] = "one two three four five six seven eight nine ten one two three four five six seven eight nine ten "
@@ -268,6 +364,7 @@ int main(void)
         cmocka_unit_test(the_recipe_lists_them),
         cmocka_unit_test(unknown_ones_are_refused_where_they_must_be_meant),
         cmocka_unit_test(what_cannot_be_used_is_told),
+        cmocka_unit_test(pictures_are_read_where_others_keep_them),
         cmocka_unit_test(segments_of_a_part_are_of_one_length),
         cmocka_unit_test(parts_are_of_one_length),
         cmocka_unit_test(serials_follow_the_texts),

@@ -96,8 +96,8 @@ static void others_are_refused(void **state)
     }
     tensor_file_begin(&f);
     add_counted(&f, "clip_l", 2, 2, WIDTH);
-    add_counted(&f, "clip_g", 2, 2, 2040);
-    refuse(&f, "an embedding for SDXL: its vectors have 2048 values"); /* 8 + 2040: a pair is judged by both */
+    add_counted(&f, "clip_g", 2, 2, 1280);
+    refuse(&f, "an embedding for SDXL: vectors for two text encoders, the model has one");
     tensor_file_begin(&f);
     add_counted(&f, "a", 2, 2, WIDTH);
     add_counted(&f, "b", 2, 2, WIDTH);
