@@ -1,5 +1,6 @@
 #include "pipeline/lora_stack.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,30 +16,27 @@ struct lora_stack {
 
 /* ---- names ------------------------------------------------------------------------ */
 
-/* "arcane: 0123456789ab, other: ..." -> the digits of name, "" where it is not among them. A1111 writes names without
- * ':' and ','. */
+/* Is the name of recipe's item [begin, end) this one? A1111 writes names without ':' and ','. */
+static bool is_item_of(const char *begin, const char *end, const char *name)
+{
+    for (; *name; name++) {
+        if (*name == ':' || *name == ',') continue;
+        if (begin == end || *begin++ != *name) return false;
+    }
+    return begin == end;
+}
+
+/* "arcane: 0123456789ab, other: ..." -> the digits of name, "" where it is not among them. */
 static void recipe_hash(const char *hashes, const char *name, char out[LORA_HASH_DIGITS + 1])
 {
-    size_t same;
-
     *out = '\0';
-    for (const char *at = hashes; at && *at; at = *at ? at + 1 : NULL, at = at ? at + strspn(at, " ") : NULL) {
-        const char *end = at + strcspn(at, ","), *n = name, *digits = at;
-        while (digits < end && *digits != ':') {
-            while (*n == ':' || *n == ',') n++;
-            if (*n != *digits) break;
-            n++, digits++;
-        }
-        while (*n == ':' || *n == ',') n++;
-        bool found = digits < end && *digits == ':' && !*n;
-        at = end;
-        if (!found) continue;
-        digits += 1 + strspn(digits + 1, " ");
-        same = strspn(digits, "0123456789abcdef");
-        if (same < 10) continue;
-        memcpy(out, digits, same < LORA_HASH_DIGITS ? same : LORA_HASH_DIGITS);
-        out[same < LORA_HASH_DIGITS ? same : LORA_HASH_DIGITS] = '\0';
-        return;
+    while (hashes && *hashes) {
+        const char *item = hashes + strspn(hashes, ", "), *colon = item + strcspn(item, ":,");
+        const char *digits = colon + strspn(colon, ": ");
+        size_t count = strspn(digits, "0123456789abcdef");
+        hashes = digits + strcspn(digits, ",");
+        if (*colon != ':' || count < 10 || !is_item_of(item, colon, name)) continue;
+        snprintf(out, LORA_HASH_DIGITS + 1, "%.*s", (int)count, digits);
     }
 }
 

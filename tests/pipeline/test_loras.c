@@ -5,6 +5,8 @@
 
 #include "check.h"
 #include "image/infotext.h"
+#include "lora/delta.h"
+#include "lora/match.h"
 #include "pipeline/lora_files.h"
 #include "tiny_checkpoint.h"
 
@@ -233,12 +235,12 @@ static void a_cancelled_picture_is_forgotten(void **state)
     tinct_image_free(&again);
 }
 
-/* ---- on the open model -------------------------------------------------------------- */
-
 static void must(bool ok, const struct tinct_err *err)
 {
     if (!ok) fail_msg("%s", err->text);
 }
+
+/* ---- on the open model -------------------------------------------------------------- */
 
 static void set(const char *name, float weight)
 {
@@ -456,6 +458,95 @@ static void a_changed_file_is_read_again(void **state)
     tinct_image_free(&other);
 }
 
+/* ---- types of LoRAs ------------------------------------------------------------------- */
+
+#define DOWN_0 "lora_unet_down_blocks_0_"
+#define BLOCK_0 DOWN_0 "attentions_0_transformer_blocks_0_"
+
+static void add_part(struct tensor_file *f, const char *module, const char *part, uint32_t dims, uint32_t a, uint32_t b, uint32_t k)
+{
+    static uint64_t state = 77;
+    lora_add_values(f, module, part, dims, (uint32_t[]) { a, b, k, k }, 0.4f, &state);
+}
+
+static void write_kinds(void)
+{
+    struct tensor_file f;
+
+    tensor_file_begin(&f);
+    add_part(&f, BLOCK_0 "attn1_to_q", "hada_w1_a", 2, 32, 2, 0);               /* LoHa, on q of a fused weight */
+    add_part(&f, BLOCK_0 "attn1_to_q", "hada_w1_b", 2, 2, 32, 0);
+    add_part(&f, BLOCK_0 "attn1_to_q", "hada_w2_a", 2, 32, 2, 0);
+    add_part(&f, BLOCK_0 "attn1_to_q", "hada_w2_b", 2, 2, 32, 0);
+    add_part(&f, BLOCK_0 "attn1_to_v", "lora_up.weight", 2, 32, 3, 0);          /* DoRA, on v: needs the pristine rows */
+    add_part(&f, BLOCK_0 "attn1_to_v", "lora_down.weight", 2, 3, 32, 0);
+    add_part(&f, BLOCK_0 "attn1_to_v", "dora_scale", 2, 32, 1, 0);
+    add_part(&f, BLOCK_0 "attn2_to_q", "lokr_w1", 2, 4, 4, 0);
+    add_part(&f, BLOCK_0 "attn2_to_q", "lokr_w2", 2, 8, 8, 0);
+    add_part(&f, BLOCK_0 "ff_net_0_proj", "oft_blocks", 3, 64, 4, 4);           /* rows of a GEGLU */
+    add_part(&f, DOWN_0 "resnets_0_conv1", "lora_up.weight", 4, 32, 2, 1);      /* LoCon with Tucker's core */
+    add_part(&f, DOWN_0 "resnets_0_conv1", "lora_down.weight", 4, 2, 32, 1);
+    add_part(&f, DOWN_0 "resnets_0_conv1", "lora_mid.weight", 4, 2, 2, 3);
+    add_part(&f, "lora_unet_up_blocks_0_upsamplers_0_conv", "lora_up.weight", 4, 128, 2, 1);
+    add_part(&f, "lora_unet_up_blocks_0_upsamplers_0_conv", "lora_down.weight", 4, 2, 128, 3);
+    assert_true(tensor_file_save(&f, temporary_path("kinds.safetensors")));
+    tensor_file_free(&f);
+}
+
+static void add_difference(struct tensor_file *f, const struct lora_module *m, const struct checkpoint *ck)
+{
+    const struct lora_target *target = m->target;
+    struct stored view;
+    char name[320];
+    struct tinct_err err;
+
+    if (!checkpoint_find(ck, target->weight, &view)) fail_msg("%s is not there", target->weight);
+    float *w0 = malloc(stored_count(&view) * sizeof *w0);
+    must(stored_read_f32(w0, &view, &err), &err);
+    snprintf(name, sizeof name, "%s.diff", m->name);
+    float *diff = tensor_file_add(f, name, DTYPE_F32, target->dims, target->shape);
+    must(lora_delta(diff, m, (struct lora_use) { .strength = 1 }, w0, &err), &err);
+    free(w0);
+}
+
+/* The same as differences of whole weights, by the deltas that tests/lora checks: the sums are the same to the last bit but
+ * for factors, which go another way. */
+static void every_type_is_merged(void **state)
+{
+    struct tinct_err err;
+    struct tensor_file f;
+    (void)state;
+
+    write_kinds();
+    struct checkpoint *ck = checkpoint_open(tiny, NULL, &err);
+    struct lora_targets *targets = lora_targets_of(ck, &err);
+    struct lora_file *file = lora_open(temporary_path("kinds.safetensors"), &err);
+    struct lora_match *match = file ? lora_match(file, targets, &err) : NULL;
+    must(match != NULL, &err);
+    assert_int_equal(match->count, 6);
+    tensor_file_begin(&f);
+    for (uint32_t i = 0; i < match->count; i++) add_difference(&f, &match->modules[i], ck);
+    assert_true(tensor_file_save(&f, temporary_path("whole.safetensors")));
+    tensor_file_free(&f);
+    lora_match_free(match);
+    lora_close(file);
+    lora_targets_free(targets);
+    checkpoint_close(ck);
+
+    struct tinct_image kinds = paint("a cat <lora:kinds>"), whole = paint("a cat <lora:whole>"), plain = paint("a cat");
+    double squares = 0, moved = 0;
+    for (int i = 0; i < BYTES; i++) {
+        squares += (kinds.rgb[i] - whole.rgb[i]) * (kinds.rgb[i] - whole.rgb[i]);
+        moved += (kinds.rgb[i] - plain.rgb[i]) * (kinds.rgb[i] - plain.rgb[i]);
+    }
+    print_message("PSNR %.1f dB; against none %.1f dB\n", 10 * log10(255.0 * 255 * BYTES / (squares + 1e-9)), 10 * log10(255.0 * 255 * BYTES / moved));
+    assert_true(squares < 1e-5 * 255 * 255 * BYTES);        /* 50 dB: factors in another order move some weights by one step of fp16 */
+    assert_true(moved > 1e-3 * 255 * 255 * BYTES);
+    tinct_image_free(&kinds);
+    tinct_image_free(&whole);
+    tinct_image_free(&plain);
+}
+
 /* ---- what is refused ------------------------------------------------------------------ */
 
 static void write_one(const char *name, const char *module, uint32_t rank, uint32_t in, uint32_t out, uint32_t up_rank, float value)
@@ -472,6 +563,42 @@ static void write_one(const char *name, const char *module, uint32_t rank, uint3
     if (out) tensor_file_add(&f, tensor, DTYPE_F32, 2, (uint32_t[]) { out, up_rank });
     assert_true(tensor_file_save(&f, temporary_path(name)));
     tensor_file_free(&f);
+}
+
+/* Half of its layers unknown, an unreadable sidecar, an alpha of 0: painted, and said. */
+static void what_is_odd_is_told(void **state)
+{
+    static const char q[] = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q";
+    uint64_t random = 1;
+    struct tensor_file f;
+    struct tinct_image image;
+    (void)state;
+
+    tensor_file_begin(&f);
+    for (int i = 0; i < 2; i++) {
+        const char *module = i ? "lora_unet_down_blocks_7_attentions_0_to_q" : q;
+        lora_add_values(&f, module, "lora_up.weight", 2, (uint32_t[]) { 32, 2 }, 1, &random);
+        lora_add_values(&f, module, "lora_down.weight", 2, (uint32_t[]) { 2, 32 }, 1, &random);
+    }
+    assert_true(tensor_file_save(&f, temporary_path("half-known.safetensors")));
+    tensor_file_free(&f);
+    temporary_write("half-known.json", "{ \"activation text\": ", 22);
+    image = paint("a cat <lora:half-known>");
+    says("half-known: 1 of 2 tensors, rank 2, weight 1.00, ");
+    says("; 1 match nothing in this model");
+    says("half-known: lora_unet_down_blocks_7_attentions_0_to_q: the model has no such layer");
+    says("half-known.json: ");
+    tinct_image_free(&image);
+
+    tensor_file_begin(&f);
+    lora_add_values(&f, q, "lora_up.weight", 2, (uint32_t[]) { 32, 2 }, 1, &random);
+    lora_add_values(&f, q, "lora_down.weight", 2, (uint32_t[]) { 2, 32 }, 1, &random);
+    tensor_file_add(&f, "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.alpha", DTYPE_F32, 0, NULL);
+    assert_true(tensor_file_save(&f, temporary_path("still.safetensors")));
+    tensor_file_free(&f);
+    image = paint("a cat <lora:still>");
+    says("still: it changes nothing: every alpha in the file is 0");
+    tinct_image_free(&image);
 }
 
 static void make_bad_files(void)
@@ -593,6 +720,7 @@ int main(void)
         cmocka_unit_test(one_line_says_what_matched),      cmocka_unit_test(trigger_words_are_added),
         cmocka_unit_test(the_negative_prompt_has_none),    cmocka_unit_test(lenient_paints_without),
         cmocka_unit_test(a_recipe_finds_a_renamed_file),   cmocka_unit_test(a_changed_file_is_read_again),
+        cmocka_unit_test(every_type_is_merged),            cmocka_unit_test(what_is_odd_is_told),
         cmocka_unit_test(every_mistake_has_its_sentence),  cmocka_unit_test(what_fp16_cannot_hold_is_refused),
         cmocka_unit_test(the_check_needs_no_model),
     };
