@@ -76,6 +76,10 @@ struct checkpoint_about {
 
 struct checkpoint_about checkpoint_about(const struct checkpoint *ck);
 
+/* Whose text encoder has this width: "SD1.x", "SD2.x", "SDXL" (its second, or both side by side); NULL: nobody's
+ * that is known. */
+const char *checkpoint_base_of_width(uint32_t width);
+
 /* True for what tinct paints with: an SD1.x UNet of 4 channels that predicts noise,
  * with its text encoder and a VAE. Refused with TINCT_ERR_FORMAT and a sentence that says what
  * the file is, with advice (--vae FILE where only the VAE is missing). */

@@ -98,6 +98,25 @@ static void put_kind(struct sheet *s, const struct checkpoint *ck)
     else if (about.zero_snr) put_text(s, NULL, "schedule", "zero terminal SNR");
 }
 
+/* How many vectors of which width: those of both tensors side by side, where there are clip_l and clip_g. */
+static void put_embedding(struct sheet *s, const struct safetensors *st)
+{
+    static const char *const names[] = { "emb_params", "string_to_param.*", "clip_l", "clip_g" };
+    uint64_t width = 0, vectors = 0;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct safetensors_tensor *t = safetensors_find(st, names[i]);
+        if (!t && i == 0 && safetensors_count(st) == 1) t = safetensors_at(st, 0);
+        if (!t || t->dims < 1 || t->dims > 2 || (width && i < 3)) continue;
+        width += t->shape[t->dims - 1];
+        vectors = t->dims == 2 ? t->shape[0] : 1;
+    }
+    const char *base = width <= UINT32_MAX ? checkpoint_base_of_width((uint32_t)width) : NULL;
+    put_text(s, "base", "base", base ? base : "unknown");
+    put_integer(s, "vectors", "vectors", vectors);
+    put_integer(s, "width", "width", width);
+}
+
 static void put_sizes(struct sheet *s, const struct safetensors *st)
 {
     uint64_t values = 0, of[DTYPE_COUNT] = { 0 };
@@ -211,6 +230,7 @@ char *checkpoint_describe(const char *path, bool json, const struct describe_lor
     }
     put_kind(&s, ck);
     if (lora) put_lora(&s, lora);
+    if (checkpoint_about(ck).kind == CHECKPOINT_EMBEDDING) put_embedding(&s, checkpoint_file(ck));
     put_sizes(&s, checkpoint_file(ck));
     if (json) put_metadata_json(&s.writer, checkpoint_file(ck));
     else put_metadata_text(&s, checkpoint_file(ck));

@@ -32,7 +32,7 @@ struct describe_lora {
  * JSON: file, kind, name, paints, why_not (where it does not), parts, context, latent_channels, prediction,
  * zero_snr, tensors, values, bytes, dtypes {name: count}, lora {type, base, modules, rank_min, rank_max,
  * alpha_min, alpha_max, weight, weight_told, alias, triggers, negative, suggested, description, notes, preview,
- * autov2, autov3} for LoRAs, metadata {key: value}. */
+ * autov2, autov3} for LoRAs, base, vectors, width for embeddings, metadata {key: value}. */
 char *checkpoint_describe(const char *path, bool json, const struct describe_lora *lora, struct tinct_err *err);
 
 #endif

@@ -83,6 +83,17 @@ static unsigned read_marks(const struct safetensors *st)
     return found;
 }
 
+const char *checkpoint_base_of_width(uint32_t width)
+{
+    switch (width) {
+    case 768: return "SD1.x";
+    case 1024: return "SD2.x";
+    case 1280:
+    case 768 + 1280: return "SDXL";
+    default: return NULL;
+    }
+}
+
 /* ---- shapes ------------------------------------------------------------- */
 
 static bool has(const struct checkpoint *ck, const char *name)
@@ -115,6 +126,15 @@ static enum checkpoint_kind unet_kind(const struct checkpoint *ck, const struct 
     return about->context ? CHECKPOINT_SD1 : CHECKPOINT_UNKNOWN;
 }
 
+/* One tensor of vectors, under the name of the word that calls it, as diffusers saves an embedding. */
+static bool is_lone_embedding(const struct safetensors *st)
+{
+    const struct safetensors_tensor *t = safetensors_count(st) == 1 ? safetensors_at(st, 0) : NULL;
+
+    return t && (t->dims == 1 || (t->dims == 2 && t->shape[0] <= 75)) && t->shape[t->dims - 1] <= UINT32_MAX &&
+           checkpoint_base_of_width((uint32_t)t->shape[t->dims - 1]);
+}
+
 static enum checkpoint_kind find_kind(const struct checkpoint *ck, const struct checkpoint_about *about, unsigned found)
 {
     if (found & MARK_CONTROLNET) return CHECKPOINT_CONTROLNET;
@@ -123,7 +143,7 @@ static enum checkpoint_kind find_kind(const struct checkpoint *ck, const struct 
     if (about->has_unet) return unet_kind(ck, about, found);
     if (about->has_vae && !about->has_text) return CHECKPOINT_VAE;
     if (about->has_text && !about->has_vae) return CHECKPOINT_TEXT_ENCODER;
-    if (found & MARK_EMBEDDING) return CHECKPOINT_EMBEDDING;
+    if (found & MARK_EMBEDDING || is_lone_embedding(checkpoint_file(ck))) return CHECKPOINT_EMBEDDING;
     if (found & MARK_UPSCALER) return CHECKPOINT_UPSCALER;
     return CHECKPOINT_UNKNOWN;
 }

@@ -5,20 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *embedding_base(uint32_t width)
-{
-    switch (width) {
-    case 768: return "SD1.x";
-    case 1024: return "SD2.x";
-    case 1280:                          /* SDXL's second encoder alone */
-    case 768 + 1280: return "SDXL";
-    default: return NULL;
-    }
-}
-
 bool embedding_expect(const char *path, uint64_t count, uint64_t width, uint32_t wanted, struct tinct_err *err)
 {
-    const char *base = width <= UINT32_MAX ? embedding_base((uint32_t)width) : NULL;
+    const char *base = width <= UINT32_MAX ? checkpoint_base_of_width((uint32_t)width) : NULL;
 
     if (width != wanted)
         return tinct_fail(err, TINCT_ERR_FORMAT, "%s: an embedding%s%s: its vectors have %llu values, the model's text encoder takes %u",

@@ -33,9 +33,6 @@ bool embedding_decode(struct embedding *out, const char *path, const char *base6
 
 void embedding_free(struct embedding *e); /* { 0 } is fine */
 
-/* Whose encoder has this width: "SD1.x", "SD2.x", "SDXL"; NULL: nobody's that is known. */
-const char *embedding_base(uint32_t width);
-
 /* Refuses a width or count that cannot be used; for the files of this room. */
 bool embedding_expect(const char *path, uint64_t count, uint64_t width, uint32_t wanted, struct tinct_err *err);
 

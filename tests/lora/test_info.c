@@ -117,6 +117,41 @@ static void odd_metadata_is_no_reason_to_fail(void **state)
     }
 }
 
+static void write_vectors(const char *path, const char *name, uint32_t count, uint32_t width, const char *second)
+{
+    struct tensor_file f;
+    tensor_file_begin(&f);
+    tensor_file_add(&f, name, DTYPE_F16, 2, (uint32_t[]) { count, width });
+    if (second) tensor_file_add(&f, second, DTYPE_F16, 2, (uint32_t[]) { count, 1280 });
+    assert_true(tensor_file_save(&f, path));
+    tensor_file_free(&f);
+}
+
+static void an_embedding_is_told(void **state)
+{
+    static const struct {
+        const char *name, *second, *base, *width;
+        uint32_t count, values;
+    } forms[] = {
+        { "emb_params", NULL, "base       SD1.x\n", "width      768\n", 8, 768 },
+        { "<cat-toy>", NULL, "base       SD2.x\n", "width      1024\n", 1, 1024 },
+        { "clip_l", "clip_g", "base       SDXL\n", "width      2048\n", 2, 768 },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        const char *path = temporary_path("embedding.safetensors");
+        char vectors[32];
+        write_vectors(path, forms[i].name, forms[i].count, forms[i].values, forms[i].second);
+        char *text = describe(path, false);
+        snprintf(vectors, sizeof vectors, "vectors    %u\n", (unsigned)forms[i].count);
+        check_has(text, "kind       embedding\n");
+        check_has(text, forms[i].base);
+        check_has(text, forms[i].width);
+        check_has(text, vectors);
+        free(text);
+    }
+}
+
 /* What a picture is, and nothing about safetensors. */
 static void pictures_that_are_no_png_are_told(void **state)
 {
@@ -146,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lora_is_told),
         cmocka_unit_test(json_says_the_same),
+        cmocka_unit_test(an_embedding_is_told),
         cmocka_unit_test(pictures_that_are_no_png_are_told),
         cmocka_unit_test(odd_metadata_is_no_reason_to_fail),
     };
