@@ -6,6 +6,8 @@
 #include "device/cpu/kernels/gemm_parts.h"
 #include "device/cpu/kernels/tile.h"
 
+enum { ROWS = 480 };           /* of an item at most */
+
 struct memory {
     struct gemm_item item;
     _Alignas(64) float panel[K_BLOCK * PANEL];
@@ -14,7 +16,7 @@ struct memory {
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { MOST_ROWS, 1, TILE_ROWS, sizeof(struct memory) });
+    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, 1, TILE_ROWS, sizeof(struct memory) });
 }
 
 /* Where a strip's rows stand in each run. */

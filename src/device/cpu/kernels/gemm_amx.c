@@ -5,128 +5,43 @@
  * three of the four products are summed; the fourth, low by low, is smaller than that again. A tile takes 16 times the
  * multiply-adds of a vector register's, so that three products are still several times as fast as fp32's one.
  *
- * A block's inputs and a panel's weights lie as tiles of 1 KiB in the thread's memory: inputs as 16 rows of 32 k, weights as
- * 16 pairs of k by 16 columns. Two by two tiles of sums stay in registers for a whole block. */
-#include "device/cpu/kernels/gemm_parts.h"
+ * k is walked in chunks, whose inputs and weights are converted into the thread's memory (gemm_amx_load.c); two by two tiles of
+ * sums stay in registers for a whole chunk. An item of a 3x3 convolution is a block of pixels with its border: the pixels
+ * that a tap sees are those of the tap before it, some rows on, so that an input is converted once for all taps. Other
+ * products have their inputs side by side, a row of y each. */
+#include "device/cpu/kernels/gemm_amx.h"
 
 #if VEC_AMX
 
-enum {
-    BLOCK = 320,               /* of k: 32 columns of weights stay in the first cache */
-    PANELS = 5,
-    STEP = 32,                 /* k of a tile */
-    STRIP = 32,                /* rows, and columns, of two tiles */
-    TILE = 16 * STEP,          /* bf16 numbers of one */
-    STEPS = BLOCK / STEP,
-};
+static bool one_chunk(const struct gemm_params *p)
+{
+    return p->kernel_h * p->kernel_w * (p->c1 + p->c2) <= CHUNK;
+}
 
-struct memory {
-    struct gemm_item item;
-    _Alignas(64) uint16_t inputs[MOST_ROWS / STRIP * STEPS * 2 * 2 * TILE];    /* [strip][step][low, high][2] tiles */
-    _Alignas(64) uint16_t panel[PANEL / STRIP * STEPS * 2 * 2 * TILE];         /* [strip][step][low, high][2] tiles */
-    _Alignas(64) float weights[BLOCK * PANEL];
-    _Alignas(64) float row[BLOCK];
-};
-
+/* Where k is one chunk, sums are stored before the next panel's are made: an item may have any number of panels. */
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { MOST_ROWS, PANELS, STRIP, sizeof(struct memory) });
+    uint32_t panels = one_chunk(a->params) ? 1 << 20 : PANELS;
+
+    if (CPU_NAME(amx_has_blocks)(a->params)) return CPU_NAME(amx_plan_blocks)(a);
+    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { LINE_ROWS, panels, STRIP, sizeof(struct amx_item) });
 }
 
-/* ---- tiles of inputs --------------------------------------------------------- */
+/* ---- 32 rows by 32 columns: sums in registers 0 to 3, weights in 4 and 5, inputs in 6 and 7 -------- */
 
-/* 32 floats to bf16, and what is missing to bf16 again. */
-VEC_INLINE void split_32(uint16_t *high, uint16_t *low, const float *from, bool exact)
-{
-    __m512 a = _mm512_loadu_ps(from), b = _mm512_loadu_ps(from + 16);
-    __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b, a);
-
-    _mm512_store_si512(high, both);
-    if (!exact) return;
-    __m512i first = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)), 16);
-    __m512i second = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1)), 16);
-    a -= _mm512_castsi512_ps(first);
-    b -= _mm512_castsi512_ps(second);
-    _mm512_store_si512(low, (__m512i)_mm512_cvtne2ps_pbh(b, a));
-}
-
-/* `length` floats, a multiple of STEP, of row r: to the tiles from step `step` on. */
-VEC_INLINE void load_run(struct memory *m, uint32_t steps, uint32_t r, uint32_t step, const float *from, uint32_t length,
-                         bool exact)
-{
-    uint32_t parts = exact ? 2 : 1, tile = r % STRIP / 16;
-    uint16_t *to = m->inputs + ((size_t)(r / STRIP * steps + step) * parts * 2 + tile) * TILE + r % 16 * STEP;
-
-    for (uint32_t i = 0; i < length; i += STEP, to += parts * 2 * TILE)
-        split_32(to + (parts - 1) * 2 * TILE, to, from + i, exact);
-}
-
-/* Runs that begin and end on whole steps go straight to their tiles, others by way of a whole row. */
-VEC_INLINE void load_inputs(const struct gemm_params *p, struct memory *m, uint32_t length, bool exact)
-{
-    const struct gemm_item *it = &m->item;
-    uint32_t steps = parts(length, STEP), odd = 0;
-
-    for (uint32_t i = 0; i < it->run_count; i++) odd |= it->runs[i].length % STEP;
-    if (odd) memset(m->row, 0, sizeof m->row);
-    for (uint32_t r = 0; r < it->rows; r++) {
-        for (uint32_t i = 0, k = 0; i < it->run_count; k += it->runs[i++].length) {
-            const float *from = CPU_NAME(gemm_pixel)(p, it, &it->runs[i], &it->places[r]);
-            if (odd) memcpy(m->row + k, from, it->runs[i].length * sizeof *from);
-            else load_run(m, steps, r, k / STEP, from, it->runs[i].length, exact);
-        }
-        if (odd) load_run(m, steps, r, 0, m->row, steps * STEP, exact);
-    }
-}
-
-/* ---- tiles of weights --------------------------------------------------------- */
-
-/* Two rows of 16 floats to pairs of bf16: high takes the first 16 bits, low those of the rest, rounded. */
-VEC_INLINE void pair_16(uint16_t *high, uint16_t *low, const float *even, const float *odd)
-{
-    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u), half = _mm512_set1_epi32(0x8000);
-    __m512 a = _mm512_loadu_ps(even), b = _mm512_loadu_ps(odd);
-    __m512i a_high = _mm512_and_si512(_mm512_castps_si512(a), upper);
-    __m512i b_high = _mm512_and_si512(_mm512_castps_si512(b), upper);
-
-    _mm512_store_si512(high, _mm512_or_si512(_mm512_srli_epi32(a_high, 16), b_high));
-    a -= _mm512_castsi512_ps(a_high);
-    b -= _mm512_castsi512_ps(b_high);
-    __m512i a_low = _mm512_add_epi32(_mm512_castps_si512(a), half);
-    __m512i b_low = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(b), half), upper);
-    _mm512_store_si512(low, _mm512_or_si512(_mm512_srli_epi32(a_low, 16), b_low));
-}
-
-static void load_panel(const struct cpu_args *a, struct memory *m, uint32_t panel, uint32_t length)
-{
-    uint32_t steps = parts(length, STEP);
-
-    CPU_NAME(gemm_weights)(a, &m->item, panel, length, PANEL, m->weights);
-    memset(m->weights + (size_t)length * PANEL, 0, (size_t)(steps * STEP - length) * PANEL * sizeof *m->weights);
-    for (uint32_t k = 0; k < steps * STEP; k += 2)
-        for (uint32_t c = 0; c < PANEL; c += 16) {
-            uint16_t *to = m->panel + ((size_t)(c / STRIP * steps + k / STEP) * 4 + c % STRIP / 16) * TILE + k % STEP * 16;
-            const float *from = m->weights + (size_t)k * PANEL + c;
-            pair_16(to + 2 * TILE, to, from, from + PANEL);
-        }
-}
-
-/* ---- products --------------------------------------------------------------- */
-
-/* The sums of 32 rows by 32 columns stand in registers 0 to 3; 4 and 5 are weights, 6 and 7 inputs. */
-VEC_INLINE void load_two_weights(const uint16_t *from)
+VEC_INLINE void load_weights(const uint16_t *from)
 {
     _tile_loadd(4, from, 64);
     _tile_loadd(5, from + TILE, 64);
 }
 
-VEC_INLINE void load_two_inputs(const uint16_t *from)
+VEC_INLINE void load_inputs(const uint16_t *from)
 {
     _tile_loadd(6, from, 64);
     _tile_loadd(7, from + TILE, 64);
 }
 
-VEC_INLINE void add_four_products(void)
+VEC_INLINE void add_products(void)
 {
     _tile_dpbf16ps(0, 6, 4);
     _tile_dpbf16ps(1, 6, 5);
@@ -134,9 +49,17 @@ VEC_INLINE void add_four_products(void)
     _tile_dpbf16ps(3, 7, 5);
 }
 
-VEC_INLINE void load_sums(const float *sums)
+VEC_INLINE void load_sums(const float *sums, bool add)
 {
     const size_t row = PANEL * sizeof *sums;
+
+    if (!add) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        return;
+    }
     _tile_loadd(0, sums, row);
     _tile_loadd(1, sums + 16, row);
     _tile_loadd(2, sums + 16 * PANEL, row);
@@ -146,79 +69,110 @@ VEC_INLINE void load_sums(const float *sums)
 VEC_INLINE void store_sums(float *sums)
 {
     const size_t row = PANEL * sizeof *sums;
+
     _tile_stored(0, sums, row);
     _tile_stored(1, sums + 16, row);
     _tile_stored(2, sums + 16 * PANEL, row);
     _tile_stored(3, sums + 16 * PANEL + 16, row);
 }
 
-VEC_INLINE void multiply_strip(const uint16_t *inputs, const uint16_t *weights, uint32_t steps, float *sums, bool add,
-                               bool exact)
+/* Rows [first, first + STRIP) by one strip of the panel. */
+VEC_INLINE void multiply_strip(const struct amx_item *m, uint32_t first, const uint16_t *weights, float *sums, bool add,
+                               const bool exact)
 {
-    if (add) {
-        load_sums(sums);
-    } else {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    }
-    for (uint32_t s = 0; s < steps; s++, weights += 4 * TILE) {
-        load_two_inputs(inputs + (exact ? 2 * TILE : 0));      /* high */
-        load_two_weights(weights);
-        add_four_products();
-        load_two_weights(weights + 2 * TILE);                  /* high */
-        add_four_products();
+    const uint16_t *strip = m->inputs + (size_t)first / STRIP * m->next_strip;
+
+    load_sums(sums, add);
+    for (uint32_t s = 0; s < m->steps; s++, weights += 4 * TILE) {
+        const uint16_t *inputs = strip + (size_t)m->slot[s] * m->next_slot + m->pixel[s] * STEP;
+        load_inputs(inputs);
+        load_weights(weights);
+        add_products();
+        load_weights(weights + 2 * TILE);      /* high */
+        add_products();
         if (exact) {
-            load_two_inputs(inputs);
-            add_four_products();
+            load_inputs(inputs + m->next_number);
+            add_products();
         }
-        inputs += (exact ? 4 : 2) * TILE;
     }
     store_sums(sums);
 }
 
-VEC_INLINE void multiply_panel(struct memory *m, uint32_t panel, uint32_t steps, bool add, bool exact)
+VEC_INLINE void multiply_panel(struct amx_item *m, uint32_t panel, uint32_t columns, bool add, const bool exact)
 {
     struct gemm_item *it = &m->item;
     float *sums = it->sums + (size_t)panel * it->room * PANEL;
 
-    __asm__ volatile("" ::: "memory");     /* what the tiles are loaded from has been stored */
-    for (uint32_t c = 0; c < PANEL / STRIP; c++)
+    __asm__ volatile("" ::: "memory");         /* what tiles are loaded from has been stored */
+    for (uint32_t c = 0; c < parts(columns, STRIP); c++)
         for (uint32_t r = 0; r < it->rows; r += STRIP)
-            multiply_strip(m->inputs + (size_t)r / STRIP * steps * (exact ? 4 : 2) * TILE,
-                           m->panel + (size_t)c * steps * 4 * TILE, steps, sums + (size_t)r * PANEL + c * STRIP, add, exact);
+            multiply_strip(m, r, m->panel + (size_t)c * m->steps * 4 * TILE, sums + (size_t)r * PANEL + c * STRIP, add, exact);
     __asm__ volatile("" ::: "memory");
 }
 
-VEC_INLINE void run(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct memory *m, bool exact)
+/* ---- items ---------------------------------------------------------------------------- */
+
+static void add_panel(const struct cpu_args *a, struct amx_item *m, uint32_t panel, bool first, bool last)
 {
-    static const struct amx_config config = AMX_ALL_TILES;
+    const struct gemm_params *p = a->params;
+    uint32_t columns = least(p->cols - (m->item.panel + panel) * PANEL, PANEL);
+
+    CPU_NAME(amx_load_panel)(a, m, panel);
+    if (m->numbers == 2) multiply_panel(m, panel, columns, !first, true);
+    else multiply_panel(m, panel, columns, !first, false);
+    if (last) CPU_NAME(gemm_store)(a, &m->item, panel, 0, m->item.rows);
+}
+
+static void run_block(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m)
+{
+    const struct gemm_params *p = a->params;
+    uint32_t all = p->c1 + p->c2, channels;
+
+    CPU_NAME(amx_begin_block)(a, plan, index, m);
+    for (uint32_t c = 0; c < all; c += channels) {
+        channels = CPU_NAME(amx_load_channels)(a, m, c);
+        for (uint32_t panel = 0; panel < m->item.panels; panel++) add_panel(a, m, panel, c == 0, c + channels == all);
+    }
+}
+
+static void run_rows(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m)
+{
     struct gemm_item *it = &m->item;
 
-    CPU_NAME(gemm_begin)(a, plan, index, BLOCK, it);
-    _tile_loadconfig(&config);
+    CPU_NAME(gemm_begin)(a, plan, index, one_chunk(a->params) ? CHUNK : CHUNK / 4, it);
     for (uint32_t k = 0; k < it->k; k += it->block) {
         uint32_t length = least(it->k - k, it->block);
         CPU_NAME(gemm_block)(a, it, k, length);
-        load_inputs(a->params, m, length, exact);
-        for (uint32_t panel = 0; panel < it->panels; panel++) {
-            load_panel(a, m, panel, length);
-            multiply_panel(m, panel, parts(length, STEP), k > 0, exact);
-            if (k + length == it->k) CPU_NAME(gemm_store)(a, it, panel, 0, it->rows);
-        }
+        CPU_NAME(amx_load_rows)(a->params, m, length);
+        if (length == it->k)
+            for (uint32_t panels = it->panels; panels > 0; panels--, it->panel++) add_panel(a, m, 0, true, true);
+        else
+            for (uint32_t panel = 0; panel < it->panels; panel++) add_panel(a, m, panel, k == 0, k + length == it->k);
     }
+}
+
+static void run(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m)
+{
+    static const struct amx_config config = AMX_ALL_TILES;
+
+    _tile_loadconfig(&config);
+    if (CPU_NAME(amx_has_blocks)(a->params)) run_block(a, plan, index, m);
+    else run_rows(a, plan, index, m);
     _tile_release();
 }
 
-static void run_exact(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
+static void run_exact(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, void *memory)
 {
-    run(a, plan, item, memory, true);
+    struct amx_item *m = memory;
+    m->numbers = 2;
+    run(a, plan, index, m);
 }
 
-static void run_fast(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
+static void run_fast(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, void *memory)
 {
-    run(a, plan, item, memory, false);
+    struct amx_item *m = memory;
+    m->numbers = 1;
+    run(a, plan, index, m);
 }
 
 const struct cpu_kernel CPU_NAME(gemm_amx) = { "gemm", "f32", false, plan, run_exact };

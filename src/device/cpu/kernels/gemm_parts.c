@@ -82,8 +82,7 @@ void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan,
     else find_places(p, it);
 }
 
-/* The rows of w that a run begins with: channel c of its tap, or of those of a 3x3 kernel that see its source pixel. */
-static void find_weights(const struct gemm_params *p, const struct gemm_item *it, struct gemm_run *run, uint32_t c)
+void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_item *it, struct gemm_run *run, uint32_t c)
 {
     static const uint32_t first[2][2] = { { 0, 1 }, { 0, 2 } }, end[2][2] = { { 1, 3 }, { 2, 3 } };   /* [phase][tap] */
     uint32_t channels = p->c1 + p->c2, down = it->phase / 2, right = it->phase % 2;
@@ -112,7 +111,7 @@ void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32
             .stride = second ? p->x2_stride : p->x1_stride,
             .length = least(end - k, (second ? channels : p->c1) - c),
         };
-        find_weights(p, it, &it->runs[count], c);
+        CPU_NAME(gemm_run_weights)(p, it, &it->runs[count], c);
     }
     it->run_count = count;
 }
@@ -224,5 +223,6 @@ void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, 
     const float *sums = it->sums + (size_t)panel * it->room * PANEL;
 
     for (uint32_t i = first; i < end; i++)
-        store_row(a, sums + i * PANEL, it->places[i].out, it->places[i].image, (it->panel + panel) * PANEL);
+        if (it->places[i].out != GEMM_NO_ROW)
+            store_row(a, sums + i * PANEL, it->places[i].out, it->places[i].image, (it->panel + panel) * PANEL);
 }

@@ -13,18 +13,20 @@
 enum {
     PANEL = 64,
     K_BLOCK = 640,
-    MOST_ROWS = 480,           /* of an item */
-    MOST_SUMS = 480 * 5 * PANEL,
+    MOST_ROWS = 544,           /* of an item */
+    MOST_SUMS = MOST_ROWS * 5 * PANEL,
     SUM_ROWS = 32,             /* a panel's sums have room for a multiple of these */
     MOST_RUNS = K_BLOCK / 4,
     MOST_TAPS = 4,             /* of w, that one tap of a phase is the sum of */
 };
 
+#define GEMM_NO_ROW UINT32_MAX /* where a sum that nobody wants goes */
+
 struct gemm_place {            /* what row's first tap sees */
     int32_t y, x;              /* of the seen input */
     uint32_t first;            /* pixel of its image */
     uint32_t image;
-    uint32_t out;              /* row of y */
+    uint32_t out;              /* row of y, or GEMM_NO_ROW */
 };
 
 struct gemm_run {              /* part of k inside one tap and one source */
@@ -74,6 +76,9 @@ void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan,
 
 /* Finds the runs of k in [k, k + length). */
 void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32_t k, uint32_t length);
+
+/* The rows of w that a run begins with: channel c of its tap, or of those of a 3x3 kernel that see its source pixel. */
+void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_item *it, struct gemm_run *run, uint32_t c);
 
 /* The first of a run's channels that a row sees, or zeros. */
 const float *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_item *it, const struct gemm_run *run,

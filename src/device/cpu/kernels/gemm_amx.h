@@ -1,0 +1,57 @@
+/* What gemm on tiles of bf16 works on: how an item's inputs and weights lie in a thread's memory.
+ *
+ * A number is one bf16, or two whose sum it is: high and low. Tiles are 16 rows of 64 bytes. */
+#ifndef TINCT_CPU_GEMM_AMX_H
+#define TINCT_CPU_GEMM_AMX_H
+
+#include "device/cpu/kernels/gemm_parts.h"
+
+#if VEC_AMX
+
+enum {
+    STEP = 32,                         /* k of a tile */
+    STRIP = 32,                        /* rows, and columns, of two tiles */
+    TILE = 16 * STEP,                  /* bf16 numbers of one */
+    WIDE = 64,                         /* pixels of a block's line */
+    CHUNK_CHANNELS = 64,               /* of all taps at a time */
+    CHUNK = 640,                       /* k at a time: 9 taps of 64 channels, or all of a short row */
+    STEPS = CHUNK / STEP,
+    PANELS = 5,                        /* of an item whose k takes several chunks */
+    LINE_ROWS = 480,                   /* of an item that is no block */
+    INPUTS = 512 * CHUNK * 2,          /* bf16 numbers: 480 rows; a block of MOST_ROWS and its border takes less */
+};
+
+struct amx_block {                     /* of y's pixels, or of a phase's */
+    uint32_t image, y, x, h, w;
+    uint32_t pitch;                    /* rows from line to line: w and the border */
+};
+
+struct amx_item {
+    struct gemm_item item;             /* runs and places, one for each row; a block's border has none */
+    struct amx_block block;
+    uint32_t numbers;                  /* bf16 ones of an input: 2, or 1 with --precision fast */
+    uint32_t next_strip, next_slot, next_number;    /* of inputs: how far on */
+    uint32_t steps;                    /* of the chunk at hand */
+    uint32_t pixel[STEPS];             /* that the item's first row sees in each */
+    uint32_t slot[STEPS];              /* of inputs, of each */
+    /* [STEP] of each pixel, 32 pixels of a strip one after the other; strips, slots, and high and low numbers apart */
+    _Alignas(64) uint16_t inputs[INPUTS];
+    _Alignas(64) uint16_t panel[PANEL / STRIP * STEPS * 4 * TILE];   /* [strip][step][low, high][2] tiles */
+};
+
+/* Products whose inputs lie as blocks of pixels. */
+bool CPU_NAME(amx_has_blocks)(const struct gemm_params *p);
+struct cpu_plan CPU_NAME(amx_plan_blocks)(const struct cpu_args *a);
+void CPU_NAME(amx_begin_block)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m);
+
+/* Inputs and runs of the chunk that begins with channel `first`; gives its channels. */
+uint32_t CPU_NAME(amx_load_channels)(const struct cpu_args *a, struct amx_item *m, uint32_t first);
+
+/* Inputs of the runs that gemm_block found for `length` k, row by row. */
+void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, uint32_t length);
+
+/* The runs' weights in one of the item's panels. */
+void CPU_NAME(amx_load_panel)(const struct cpu_args *a, struct amx_item *m, uint32_t panel);
+
+#endif
+#endif

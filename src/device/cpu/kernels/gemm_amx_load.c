@@ -1,0 +1,254 @@
+#include "device/cpu/kernels/gemm_amx.h"
+
+#if VEC_AMX
+
+enum { ITEMS_PER_THREAD = 8, AHEAD = 8 };
+
+/* ---- blocks of pixels ----------------------------------------------------------- */
+
+static bool has_phases(const struct gemm_params *p)
+{
+    return p->flags & GEMM_PHASES;
+}
+
+/* Narrow pictures are rather all border. */
+bool CPU_NAME(amx_has_blocks)(const struct gemm_params *p)
+{
+    bool plain = p->stride == 1 && p->upsample == 1 && p->kernel_h * p->kernel_w > 1 && p->kernel_w <= 3;
+    return (plain || has_phases(p)) && p->c1 % STEP == 0 && p->c2 % STEP == 0 && p->in_w >= 12;
+}
+
+static uint32_t even(uint32_t n, uint32_t most)
+{
+    return parts(n, parts(n, most));
+}
+
+/* h and w of the picture that blocks are cut from, and of a block: as wide as it may be, then as high. */
+struct cut {
+    uint32_t h, w, block_h, block_w, pitch, phases;
+};
+
+static struct cut cut_of(const struct gemm_params *p)
+{
+    bool phases = has_phases(p);
+    struct cut c = { .h = phases ? p->in_h : p->out_h, .w = phases ? p->in_w : p->out_w, .phases = phases ? 4 : 1 };
+
+    c.block_w = even(c.w, WIDE);
+    c.pitch = c.block_w + (phases ? 2 : p->kernel_w) - 1;
+    c.block_h = even(c.h, MOST_ROWS / c.pitch);
+    return c;
+}
+
+static uint32_t blocks_of(const struct gemm_params *p, const struct cut *c, uint32_t block_h)
+{
+    return p->rows / (p->out_h * p->out_w) * c->phases * parts(c->h, block_h) * parts(c->w, c->block_w);
+}
+
+struct cpu_plan CPU_NAME(amx_plan_blocks)(const struct cpu_args *a)
+{
+    const struct gemm_params *p = a->params;
+    struct cut c = cut_of(p);
+    uint32_t panels = parts(p->cols, PANEL), group = even(panels, PANELS), rows = c.block_h;
+    uint32_t wanted = a->threads > 1 ? a->threads * ITEMS_PER_THREAD : 1;
+
+    while (blocks_of(p, &c, rows) * parts(panels, group) < wanted && group > 1) group = even(panels, group - 1);
+    while (blocks_of(p, &c, rows) * panels < wanted && rows * c.pitch > 4 * STRIP) rows = even(c.h, rows - 1);
+    return (struct cpu_plan) { blocks_of(p, &c, rows) * parts(panels, group), rows, group, sizeof(struct amx_item) };
+}
+
+/* Where each row's sum goes; those of the border nowhere. */
+static void find_places(const struct gemm_params *p, struct amx_item *m)
+{
+    const struct amx_block *b = &m->block;
+    uint32_t phase = m->item.phase, step = has_phases(p) ? 2 : 1;
+
+    for (uint32_t r = 0; r < m->item.rows; r++) {
+        uint32_t y = (b->y + r / b->pitch) * step + phase / 2, x = (b->x + r % b->pitch) * step + phase % 2;
+        m->item.places[r].image = b->image;
+        m->item.places[r].out = r % b->pitch < b->w ? (b->image * p->out_h + y) * p->out_w + x : GEMM_NO_ROW;
+    }
+}
+
+void CPU_NAME(amx_begin_block)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m)
+{
+    const struct gemm_params *p = a->params;
+    struct cut c = cut_of(p);
+    struct gemm_item *it = &m->item;
+    uint32_t panels = parts(p->cols, PANEL), groups = parts(panels, plan->panels), block = index / groups;
+    uint32_t across = parts(c.w, c.block_w), down = parts(c.h, plan->rows);
+
+    it->panel = index % groups * plan->panels;
+    it->panels = least(panels - it->panel, plan->panels);
+    m->block = (struct amx_block) { .image = block / (across * down * c.phases), .y = block / across % down * plan->rows,
+                                    .x = block % across * c.block_w };
+    it->phase = block / (across * down) % c.phases;
+    it->kernel_w = c.phases == 4 ? 2 : p->kernel_w;
+    m->block.h = least(c.h - m->block.y, plan->rows);
+    m->block.w = least(c.w - m->block.x, c.block_w);
+    m->block.pitch = m->block.w + it->kernel_w - 1;
+    it->rows = (m->block.h - 1) * m->block.pitch + m->block.w;
+    it->room = parts(it->rows, SUM_ROWS) * SUM_ROWS;
+    it->k = (c.phases == 4 ? 4 : p->kernel_h * p->kernel_w) * (p->c1 + p->c2);
+    find_places(p, m);
+}
+
+/* ---- inputs --------------------------------------------------------------------- */
+
+/* 32 floats to bf16, and what is missing to bf16 again. */
+VEC_INLINE void split_32(uint16_t *high, uint16_t *low, const float *from, bool exact)
+{
+    __m512 a = _mm512_loadu_ps(from), b = _mm512_loadu_ps(from + 16);
+    __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+
+    _mm512_store_si512(high, both);
+    if (!exact) return;
+    __m512i first = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)), 16);
+    __m512i second = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1)), 16);
+    a -= _mm512_castsi512_ps(first);
+    b -= _mm512_castsi512_ps(second);
+    _mm512_store_si512(low, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+}
+
+/* `length` floats, a multiple of STEP, to one pixel of the slots from `slot` on. Those `ahead` floats on come soon. */
+static void load_pixel(struct amx_item *m, uint32_t slot, uint32_t pixel, const float *from, uint32_t length, size_t ahead)
+{
+    uint16_t *to = m->inputs + (size_t)pixel / STRIP * m->next_strip + pixel % STRIP * STEP + (size_t)slot * m->next_slot;
+
+    for (uint32_t i = 0; i < length; i += 16) _mm_prefetch((const char *)(from + ahead + i), _MM_HINT_T0);
+    if (m->numbers == 2)
+        for (uint32_t i = 0; i < length; i += STEP, to += m->next_slot) split_32(to, to + m->next_number, from + i, true);
+    else
+        for (uint32_t i = 0; i < length; i += STEP, to += m->next_slot) split_32(to, NULL, from + i, false);
+}
+
+/* The block and its border, from the first tap of its first row on; zeros outside the picture. */
+static void load_block(const struct gemm_params *p, struct amx_item *m, const float *x, uint32_t stride, uint32_t channels)
+{
+    static const float zeros[CHUNK_CHANNELS];
+    const struct amx_block *b = &m->block;
+    bool phases = has_phases(p);
+    int32_t top = (int32_t)(b->y + m->item.phase / 2) - (int32_t)p->pad_top;
+    int32_t left = (int32_t)(b->x + m->item.phase % 2) - (int32_t)p->pad_left;
+    uint32_t lines = b->h + (phases ? 2 : p->kernel_h) - 1;
+
+    for (uint32_t line = 0; line < lines; line++)
+        for (uint32_t column = 0; column < b->pitch; column++) {
+            uint32_t iy = (uint32_t)(top + (int32_t)line), ix = (uint32_t)(left + (int32_t)column);    /* negative: huge */
+            bool inside = iy < p->in_h && ix < p->in_w;
+            size_t pixel = ((size_t)b->image * p->in_h + iy) * p->in_w + ix;
+            load_pixel(m, 0, line * b->pitch + column, inside ? x + pixel * stride : zeros, channels, AHEAD * stride);
+        }
+}
+
+uint32_t CPU_NAME(amx_load_channels)(const struct cpu_args *a, struct amx_item *m, uint32_t first)
+{
+    const struct gemm_params *p = a->params;
+    struct gemm_item *it = &m->item;
+    bool second = first >= p->c1;
+    uint32_t channels = least((second ? p->c1 + p->c2 : p->c1) - first, CHUNK_CHANNELS), slots = channels / STEP;
+    uint32_t taps = it->k / (p->c1 + p->c2);
+
+    uint32_t pixels = it->room + (taps / it->kernel_w - 1) * m->block.pitch + it->kernel_w - 1;
+
+    m->next_strip = STRIP * STEP;
+    m->next_slot = pixels * STEP;
+    m->next_number = slots * m->next_slot;
+    load_block(p, m, second ? (const float *)a->reads[1] + (first - p->c1) : (const float *)a->reads[0] + first,
+               second ? p->x2_stride : p->x1_stride, channels);
+    it->run_count = m->steps = 0;
+    for (uint32_t tap = 0; tap < taps; tap++) {
+        struct gemm_run *run = &it->runs[it->run_count++];
+        *run = (struct gemm_run) { .ky = (int32_t)(tap / it->kernel_w), .kx = (int32_t)(tap % it->kernel_w),
+                                   .length = channels };
+        CPU_NAME(gemm_run_weights)(p, it, run, first);
+        for (uint32_t slot = 0; slot < slots; slot++, m->steps++) {
+            m->slot[m->steps] = slot;
+            m->pixel[m->steps] = tap / it->kernel_w * m->block.pitch + tap % it->kernel_w;
+        }
+    }
+    return channels;
+}
+
+/* Runs that are whole steps go straight to their places, others by way of a whole row. */
+void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, uint32_t length)
+{
+    const struct gemm_item *it = &m->item;
+    float whole[CHUNK] = { 0 };
+    uint32_t odd = 0;
+
+    m->steps = parts(length, STEP);
+    m->next_number = STRIP * STEP;
+    m->next_slot = m->numbers * m->next_number;
+    m->next_strip = m->steps * m->next_slot;
+    for (uint32_t s = 0; s < m->steps; s++) {
+        m->slot[s] = s;
+        m->pixel[s] = 0;
+    }
+    for (uint32_t i = 0; i < it->run_count; i++) odd |= it->runs[i].length % STEP;
+    for (uint32_t r = 0; r < it->rows; r++) {
+        for (uint32_t i = 0, k = 0; i < it->run_count; k += it->runs[i++].length) {
+            const float *from = CPU_NAME(gemm_pixel)(p, it, &it->runs[i], &it->places[r]);
+            if (odd) memcpy(whole + k, from, it->runs[i].length * sizeof *from);
+            else load_pixel(m, k / STEP, r, from, it->runs[i].length, AHEAD * it->runs[i].stride);
+        }
+        if (odd) load_pixel(m, 0, r, whole, m->steps * STEP, 0);
+    }
+}
+
+/* ---- weights -------------------------------------------------------------------- */
+
+/* Two rows of 16 floats to pairs of bf16: high takes the first 16 bits, low those of the rest, rounded. */
+VEC_INLINE void pair_16(uint16_t *high, uint16_t *low, __m512 even, __m512 odd)
+{
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u), half = _mm512_set1_epi32(0x8000);
+    __m512i even_high = _mm512_and_si512(_mm512_castps_si512(even), upper);
+    __m512i odd_high = _mm512_and_si512(_mm512_castps_si512(odd), upper);
+
+    _mm512_store_si512(high, _mm512_or_si512(_mm512_srli_epi32(even_high, 16), odd_high));
+    even -= _mm512_castsi512_ps(even_high);
+    odd -= _mm512_castsi512_ps(odd_high);
+    __m512i even_low = _mm512_add_epi32(_mm512_castps_si512(even), half);
+    __m512i odd_low = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(odd), half), upper);
+    _mm512_store_si512(low, _mm512_or_si512(_mm512_srli_epi32(even_low, 16), odd_low));
+}
+
+VEC_INLINE __m512 widen_16(const uint16_t *from)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
+}
+
+/* Rows i and i + 1 of a run of w, to row k of the panel. */
+VEC_INLINE void load_pair(struct amx_item *m, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t k)
+{
+    for (uint32_t c = 0; c < PANEL; c += 16) {
+        uint16_t *to = m->panel + ((size_t)(c / STRIP * m->steps + k / STEP) * 4 + c % STRIP / 16) * TILE + k % STEP * 16;
+        const uint16_t *from = w + (size_t)(run->w[0] + i) * PANEL + c;
+        __m512 even = widen_16(from), odd = widen_16(from + PANEL);
+        for (uint32_t tap = 1; tap < run->w_count; tap++) {
+            from = w + (size_t)(run->w[tap] + i) * PANEL + c;
+            even += widen_16(from);
+            odd += widen_16(from + PANEL);
+        }
+        pair_16(to + 2 * TILE, to, even, odd);
+    }
+}
+
+void CPU_NAME(amx_load_panel)(const struct cpu_args *a, struct amx_item *m, uint32_t panel)
+{
+    const struct gemm_params *p = a->params;
+    const struct gemm_item *it = &m->item;
+    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)(it->panel + panel) * p->k * PANEL;
+    uint32_t k = 0;
+
+    for (uint32_t r = 0; r < it->run_count; r++)
+        for (uint32_t i = 0; i < it->runs[r].length; i += 2, k += 2) load_pair(m, &it->runs[r], w, i, k);
+    for (; k < m->steps * STEP; k += 2)
+        for (uint32_t c = 0; c < PANEL; c += 16) {
+            uint16_t *to = m->panel + ((size_t)(c / STRIP * m->steps + k / STEP) * 4 + c % STRIP / 16) * TILE + k % STEP * 16;
+            pair_16(to + 2 * TILE, to, _mm512_setzero_ps(), _mm512_setzero_ps());
+        }
+}
+
+#else
+typedef int nothing_here;      /* a file must not be empty */
+#endif
