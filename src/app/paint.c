@@ -23,7 +23,7 @@ static const char *const precisions[] = { "default", "fp32", "fast", NULL }; /* 
 /* What the command line says. */
 struct paint {
     const char *model, *models, *vae, *lora_dir, *embedding_dir;
-    const char *prompt_file, *output;
+    const char *prompt_file, *recipe_file, *output;
     struct tinct_options options;
     struct tinct_txt2img picture;
     int rng, precision, count;
@@ -33,6 +33,7 @@ struct paint {
     bool window;                 /* the verb is window: no prompt is needed, nothing is painted at once */
     enum tinct_log_level log_level;
     char *prompt;
+    struct tinct_recipe *recipe; /* NULL: none */
     struct option_list loras;
     char loras_folder[MODEL_PATH_BYTES], embeddings_folder[MODEL_PATH_BYTES], cache[MODEL_PATH_BYTES];
     struct progress progress;
@@ -55,6 +56,8 @@ static void describe_options(struct paint *p, struct option_spec specs[OPTIONS_M
           .most = 10000 },
         { OPTION_TEXT, "prompt-file", 0, "FILE", "the prompt is in FILE; - is standard input,\nas is a PROMPT of -",
           .target = &p->prompt_file },
+        { OPTION_TEXT, "recipe", 0, "FILE", "paint what this PNG (or a text with its recipe) was\npainted with; other options go over it",
+          .target = &p->recipe_file },
 
         { OPTION_HEADING, .name = "How it is painted" },
         { OPTION_INT, "steps", 0, "N", "1 to 1000; 20", PICTURE(steps), .least = 1, .most = 1000 },
@@ -151,15 +154,76 @@ static enum exit_code add_loras(struct paint *p)
     return EXIT_DONE;
 }
 
+static bool is_png(const char *path)
+{
+    char mark[4] = "";
+    FILE *f = fopen(path, "rb");
+
+    if (!f) return false;
+    bool is = fread(mark, 1, sizeof mark, f) == sizeof mark && memcmp(mark, "\x89PNG", sizeof mark) == 0;
+    fclose(f);
+    return is;
+}
+
+/* The recipe's settings, for options to go over. */
+static enum exit_code start_from_recipe(struct paint *p)
+{
+    struct tinct_err err;
+    char *text = NULL;
+    enum exit_code code;
+
+    if (is_png(p->recipe_file)) {
+        p->recipe = tinct_recipe_read(p->recipe_file, &err);
+    } else {
+        if ((code = prompt_text(NULL, 0, p->recipe_file, &text)) != EXIT_DONE) return code;
+        p->recipe = tinct_recipe_parse(text, &err);
+        free(text);
+    }
+    if (!p->recipe) return app_fail_as(&err);
+    p->picture = p->recipe->picture;
+    p->rng = (int)p->picture.rng;
+    p->eta_given = p->picture.eta != NULL;
+    if (p->eta_given) p->eta = *p->picture.eta;
+    return EXIT_DONE;
+}
+
+/* Options of the command line; with --recipe they are read a second time, over what it says. */
+static bool read_options(struct paint *p, const struct verb *verb, int argc, char **argv, int *words, enum exit_code *code)
+{
+    struct option_spec specs[OPTIONS_MAX];
+    char **first = malloc(((size_t)argc + 1) * sizeof *first);
+
+    if (!first) {
+        *code = app_fail(EXIT_MACHINE, "", "no memory for %d options", argc);
+        return false;
+    }
+    memcpy(first, argv, ((size_t)argc + 1) * sizeof *first);
+    describe_options(p, specs);
+    bool ok = options_parse(verb, specs, argc, first, words, code);
+    free(first);
+    if (!ok || (p->recipe_file && (*code = start_from_recipe(p)) != EXIT_DONE)) return false;
+    p->loras.count = 0;
+    return options_parse(verb, specs, argc, argv, words, code);
+}
+
+/* Where the command line has none, the recipe's; a window may begin without. */
+static enum exit_code find_prompt(struct paint *p, char *const *words, int count)
+{
+    const char *usual = p->recipe ? p->recipe->picture.prompt : p->window ? "" : NULL;
+
+    if (count || p->prompt_file || !usual) return prompt_text(words, count, p->prompt_file, &p->prompt);
+    if (!(p->prompt = malloc(strlen(usual) + 1))) return app_fail(EXIT_MACHINE, "", "no memory for a prompt");
+    strcpy(p->prompt, usual);
+    return EXIT_DONE;
+}
+
 static enum exit_code settle(struct paint *p, char *const *words, int count)
 {
     struct tinct_err err;
     enum exit_code code;
 
     if (p->verbose && p->quiet) return app_fail(EXIT_USAGE, "", "-v and -q: which of them?");
-    if (p->window && !count && !p->prompt_file) p->prompt = calloc(1, 1);
-    else if ((code = prompt_text(words, count, p->prompt_file, &p->prompt)) != EXIT_DONE) return code;
-    if (!p->prompt) return app_fail(EXIT_MACHINE, "", "no memory for a prompt");
+    if ((code = find_prompt(p, words, count)) != EXIT_DONE) return code;
     if ((code = add_loras(p)) != EXIT_DONE) return code;
     p->picture.prompt = p->prompt;
     p->picture.rng = (enum tinct_rng)p->rng;
@@ -184,6 +248,16 @@ static enum exit_code check_loras(struct paint *p)
     p->options.models_dir = models_folder(p->models);
     p->options.cache_dir = app_cache_dir(p->cache, sizeof p->cache);
     return tinct_lora_check(&p->options, &p->picture, &err) ? EXIT_DONE : app_fail_as(&err);
+}
+
+/* A recipe names its model and does not bring it. */
+static void tell_model_of_recipe(const struct paint *p)
+{
+    const char *wanted = p->recipe ? p->recipe->model : NULL, *slash = p->model ? strrchr(p->model, '/') : NULL;
+    const char *named = slash ? slash + 1 : p->model ? p->model : "tinct-demo";
+
+    if (!wanted || p->quiet || strncmp(named, wanted, strlen(wanted)) == 0) return;
+    fprintf(stderr, "the recipe's model is %s, this one is painted with %s\n", wanted, named);
 }
 
 /* ---- painting ---- */
@@ -282,13 +356,15 @@ enum exit_code paint_run(const struct verb *verb, int argc, char **argv)
 {
     char model[MODEL_PATH_BYTES], vae[MODEL_PATH_BYTES];
     struct paint p = { .count = 1, .picture.seed = -1, .window = strcmp(verb->name, "window") == 0 };
-    struct option_spec specs[OPTIONS_MAX];
     enum exit_code code;
     int words;
 
-    describe_options(&p, specs);
-    if (!options_parse(verb, specs, argc, argv, &words, &code)) return code;
+    if (!read_options(&p, verb, argc, argv, &words, &code)) {
+        tinct_recipe_free(p.recipe);
+        return code;
+    }
     code = settle(&p, argv + 1, words);
+    if (code == EXIT_DONE) tell_model_of_recipe(&p);
     bool chosen_there = p.window && !p.model;   /* the window asks for a model itself */
     if (code == EXIT_DONE && !chosen_there) code = model_find(MODEL_CHECKPOINT, p.model, p.models, model);
     if (code == EXIT_DONE && p.vae) code = model_find(MODEL_VAE, p.vae, p.models, vae);
@@ -298,5 +374,6 @@ enum exit_code paint_run(const struct verb *verb, int argc, char **argv)
     p.options.vae = p.vae ? vae : NULL;
     if (code == EXIT_DONE) code = p.window || p.preview ? paint_in_window(&p) : paint_all(&p);
     free(p.prompt);
+    tinct_recipe_free(p.recipe);
     return code;
 }

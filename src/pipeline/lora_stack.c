@@ -127,7 +127,7 @@ static bool add_words(struct lora_stack *l, const struct tinct_txt2img *p, bool 
     for (size_t i = 0; ok && i < l->count; i++) {
         ok = lora_missing_words(l->t, &l->wishes[i], plain.bytes ? plain.bytes : "", p->triggers ? &words : &missing);
         if (fresh && missing.length)
-            context_log(l->t, TINCT_LOG_INFO, "%s: the prompt has none of its trigger words: %s", l->wishes[i].name, missing.bytes);
+            context_log(l->t, TINCT_LOG_INFO, "%s: not in the prompt are its trigger words: %s", l->wishes[i].name, missing.bytes);
         str_free(&missing);
     }
     if (words.length && fresh) context_log(l->t, TINCT_LOG_INFO, "trigger words added: %s", words.bytes);

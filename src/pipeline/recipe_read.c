@@ -66,6 +66,7 @@ struct tinct_recipe *tinct_recipe_parse(const char *text, struct tinct_err *err)
         .clip_skip = info->clip_skip,
         .rng = info->rng && strcmp(info->rng, "CPU") == 0 ? TINCT_RNG_CPU : TINCT_RNG_GPU,
         .ensd = (uint32_t)info->ensd,
+        .lora_hashes = infotext_extra(info, "Lora hashes"),
         .subseed = info->variation_seed,
         .subseed_strength = or_zero(info->variation_strength),
     };

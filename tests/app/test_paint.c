@@ -211,7 +211,7 @@ static void loras_are_used(void **state)
     run = program_run("\"a cat <lora:arcane:0.8>\" -s 7 -o tagged.png" QUICK);
     if (run.code) fail_msg("%s", run.err);
     assert_non_null(strstr(run.err, "arcane: 1 of 1 tensors, rank 2, weight 0.80, "));
-    assert_non_null(strstr(run.err, "its trigger words: arcane style"));
+    assert_non_null(strstr(run.err, "trigger words: arcane style"));
     run = program_run("\"a cat\" --lora styles/arcane:0.5 --lora arcane:0.3 --triggers -q -s 7 -o named.png" QUICK);
     assert_int_equal(run.code, 0);
     assert_string_equal(run.err, "");
@@ -234,6 +234,40 @@ static void loras_are_used(void **state)
     check_failed("brackets", &run, 2, "no name of a LoRA");
     run = program_run("\"a cat\" --lora-model-dir nowhere" QUICK);
     check_failed("nowhere", &run, 3, "--lora-model-dir nowhere: no such folder");
+    empty("loras");
+}
+
+static void a_recipe_paints_again(void **state)
+{
+    struct tinct_err err;
+    struct png one, two;
+    (void)state;
+    assert_int_equal(mkdir("loras", 0700), 0);
+    write_lora("loras/arcane.safetensors");
+    struct run run = program_run("\"a cat <lora:arcane:0.8>\" -n dull -s 7 --cfg-scale 5 -o first.png" QUICK);
+    assert_int_equal(run.code, 0);
+    assert_int_equal(rename("loras/arcane.safetensors", "loras/other.safetensors"), 0);
+    run = program_run("--recipe first.png -o second.png --device cpu --threads 1");
+    if (run.code) fail_msg("%s", run.err);
+    assert_non_null(strstr(run.err, "arcane: found as other by the recipe's hash"));
+    assert_true(png_read("first.png", true, &one, &err) && png_read("second.png", true, &two, &err));
+    assert_memory_equal(one.rgb, two.rgb, 64 * 64 * 3);
+    assert_string_equal(png_text(&one, "parameters"), png_text(&two, "parameters"));
+    png_free(&two);
+
+    FILE *f = fopen("recipe.txt", "wb");        /* the text alone, pasted; options go over it, a prompt too */
+    fputs(png_text(&one, "parameters"), f);
+    fclose(f);
+    png_free(&one);
+    run = program_run("\"a dog\" --recipe recipe.txt -s 8 -o third.png --device cpu --threads 1");
+    assert_int_equal(run.code, 0);
+    assert_true(png_read("third.png", true, &two, &err));
+    const char *recipe = png_text(&two, "parameters");
+    assert_non_null(strstr(recipe, "a dog\nNegative prompt: dull\nSteps: 2, "));
+    assert_non_null(strstr(recipe, "CFG scale: 5, Seed: 8, Size: 64x64"));
+    png_free(&two);
+    run = program_run("--recipe nowhere.png" QUICK);
+    check_failed("nowhere", &run, 3, "nowhere.png");
     empty("loras");
 }
 
@@ -383,6 +417,7 @@ int main(void)
         cmocka_unit_test(prompts_come_from_files_and_stdin),
         cmocka_unit_test(prompts_have_limits),
         cmocka_unit_test(loras_are_used),
+        cmocka_unit_test(a_recipe_paints_again),
         cmocka_unit_test(bad_files_end_with_3),
         cmocka_unit_test(wrong_devices_are_refused),
         cmocka_unit_test(too_little_memory_ends_with_4),

@@ -338,7 +338,7 @@ static void one_line_says_what_matched(void **state)
     (void)state;
 
     says("arcane: 172 of 172 tensors, rank 8, weight 0.80, ");
-    says("arcane: the prompt has none of its trigger words: arcane style");
+    says("arcane: not in the prompt are its trigger words: arcane style");
     assert_non_null(strstr(image.infotext, "Lora hashes: \"arcane: "));
     tinct_image_free(&image);
     image = paint("a cat <lora:arcane:0.8>");                                   /* the second of a batch */
