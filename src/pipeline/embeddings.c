@@ -12,12 +12,13 @@
 
 enum { FILES_MOST = 16384, SHOWN = 3 };
 
-enum sort { SAFETENSORS, PICTURE, PICKLE };     /* which of one name comes first */
+enum sort { SAFETENSORS, PICTURE, PICKLE, BUNDLED };    /* which of one name comes first */
 
 struct entry {
     char *path;
     char *name;                 /* below its folder, without ending */
     const char *stem;           /* its last component */
+    const struct safetensors *lora;     /* BUNDLED: where it is */
     enum sort sort;
     struct embedding embedding; /* read when it is first named */
     bool refused;               /* cannot be used, which was told */
@@ -73,6 +74,35 @@ static bool is_listed(const struct embeddings *e, const char *path)
     return false;
 }
 
+static struct entry *add_entry(struct embeddings *e, const char *path, const char *name, size_t length, enum sort sort,
+                               struct tinct_err *err)
+{
+    struct str own_path = { 0 }, own_name = { 0 };
+
+    if (e->count == FILES_MOST) {
+        tinct_fail(err, TINCT_ERR_ARG, "%s: more than %d embeddings", path, FILES_MOST);
+        return NULL;
+    }
+    if (e->count == e->room) {
+        size_t room = e->room ? 2 * e->room : 32;
+        struct entry *entries = realloc(e->entries, room * sizeof *entries);
+        if (!entries) {
+            no_memory(err);
+            return NULL;
+        }
+        e->entries = entries;
+        e->room = room;
+    }
+    str_add(&own_path, path);
+    str_add_bytes(&own_name, name, length);
+    struct entry *to = &e->entries[e->count++];
+    *to = (struct entry) { .path = str_take(&own_path, err), .name = str_take(&own_name, err), .sort = sort };
+    if (!to->path || !to->name) return NULL;
+    const char *slash = strrchr(to->name, '/');
+    to->stem = slash ? slash + 1 : to->name;
+    return to;
+}
+
 /* A folder_tell. */
 static bool add_file(void *user, const struct folder_file *file, struct tinct_err *err)
 {
@@ -81,22 +111,27 @@ static bool add_file(void *user, const struct folder_file *file, struct tinct_er
     const char *ending = ending_of(file->name, &sort);
 
     if (!ending || is_listed(e, file->path)) return true;
-    if (e->count == FILES_MOST) return tinct_fail(err, TINCT_ERR_ARG, "%s: more than %d embeddings", file->path, FILES_MOST);
-    if (e->count == e->room) {
-        size_t room = e->room ? 2 * e->room : 32;
-        struct entry *entries = realloc(e->entries, room * sizeof *entries);
-        if (!entries) return no_memory(err);
-        e->entries = entries;
-        e->room = room;
+    return add_entry(e, file->path, file->name, (size_t)(ending - file->name), sort, err) != NULL;
+}
+
+static bool is_bundled(const struct embeddings *e, const struct safetensors *lora, const char *name, size_t length)
+{
+    for (size_t i = 0; i < e->count; i++)
+        if (e->entries[i].lora == lora && strlen(e->entries[i].name) == length && !strncmp(e->entries[i].name, name, length))
+            return true;
+    return false;
+}
+
+static bool add_bundled(struct embeddings *e, const struct safetensors *lora, struct tinct_err *err)
+{
+    for (uint32_t i = 0; i < safetensors_count(lora); i++) {
+        size_t length = 0;
+        const char *name = embedding_bundled_name(safetensors_at(lora, i)->name, &length);
+        if (!name || is_bundled(e, lora, name, length)) continue;
+        struct entry *entry = add_entry(e, file_path(safetensors_file(lora)), name, length, BUNDLED, err);
+        if (!entry) return false;
+        entry->lora = lora;
     }
-    struct str path = { 0 }, name = { 0 };
-    str_add(&path, file->path);
-    str_add_bytes(&name, file->name, (size_t)(ending - file->name));
-    struct entry *to = &e->entries[e->count++];
-    *to = (struct entry) { .path = str_take(&path, err), .name = str_take(&name, err), .sort = sort };
-    if (!to->path || !to->name) return no_memory(err);
-    const char *slash = strrchr(to->name, '/');
-    to->stem = slash ? slash + 1 : to->name;
     return true;
 }
 
@@ -157,11 +192,20 @@ static bool list(struct embeddings *e, struct tinct_err *err)
         ok = path ? folder_walk(path, add_file, e, err) : no_memory(err);
         free(path);
     }
-    if (e->count) qsort(e->entries, e->count, sizeof *e->entries, by_name);
     return ok;
 }
 
-struct embeddings *embeddings_open(struct tinct *t, struct tinct_err *err)
+static bool fill(struct embeddings *e, const struct safetensors *const *loras, size_t count, struct tinct_err *err)
+{
+    if (!list(e, err)) return false;
+    for (size_t i = 0; i < count; i++)
+        if (!add_bundled(e, loras[i], err)) return false;
+    if (e->count) qsort(e->entries, e->count, sizeof *e->entries, by_name);
+    return spell_all(e, err);
+}
+
+struct embeddings *embeddings_open(struct tinct *t, const struct safetensors *const *loras, size_t count,
+                                   struct tinct_err *err)
 {
     struct embeddings *e = calloc(1, sizeof *e);
 
@@ -170,7 +214,7 @@ struct embeddings *embeddings_open(struct tinct *t, struct tinct_err *err)
         return NULL;
     }
     e->t = t;
-    if (list(e, err) && spell_all(e, err)) return e;
+    if (fill(e, loras, count, err)) return e;
     embeddings_close(e);
     return NULL;
 }
@@ -211,6 +255,8 @@ static bool read_entry(const struct embeddings *e, struct entry *entry, bool *si
 
     *silent = false;
     if (entry->embedding.vectors) return true;
+    if (entry->sort == BUNDLED)
+        return embedding_read_bundled(&entry->embedding, entry->lora, entry->name, strlen(entry->name), width, why);
     if (entry->sort != PICTURE) return embedding_read(&entry->embedding, entry->path, width, why);
     return read_picture(entry, width, silent, why) ||
            (*silent && tinct_fail(why, TINCT_ERR_FORMAT, "%s: a picture without an embedding in it", entry->path));
@@ -314,7 +360,7 @@ static void add_hash(struct str *s, const struct embeddings *e, const struct ent
     unsigned char digest[HASH_BYTES];
     char hex[HASH_HEX];
 
-    if (!hash_cached(e->t->cache_dir, entry->path, 0, NULL, digest, NULL)) return;
+    if (entry->sort == BUNDLED || !hash_cached(e->t->cache_dir, entry->path, 0, NULL, digest, NULL)) return;
     hash_hex(digest, 12, hex);
     if (s->length) str_add(s, ", ");
     for (const char *c = entry->stem; *c; c++)

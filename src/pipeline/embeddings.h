@@ -12,8 +12,11 @@
 
 struct embeddings;
 
-/* List t's folders. What is wrong with a file is logged when a prompt names it. Refused: a folder that cannot be read. */
-struct embeddings *embeddings_open(struct tinct *t, struct tinct_err *err);
+/* List t's folders, and what came bundled with the LoRAs in use (loras [count], open until embeddings_close); a file in
+ * the folders comes before. What is wrong with one is logged when a prompt names it. Refused: a folder that cannot be
+ * read. */
+struct embeddings *embeddings_open(struct tinct *t, const struct safetensors *const *loras, size_t count,
+                                   struct tinct_err *err);
 void embeddings_close(struct embeddings *e);     /* NULL is fine; ends the vectors */
 
 /* The find of a struct chunk_options, user the struct embeddings: gives a const struct embedding. */
@@ -23,7 +26,8 @@ bool embeddings_find(void *user, const uint32_t *ids, size_t count, struct chunk
  * as embedding_read refuses one that cannot be used. */
 bool embeddings_expect(struct embeddings *e, const char *text, struct tinct_err *err);
 
-/* What was found so far, as a recipe has it: "NAME: 12 hex digits of the file's SHA-256, ..."; "" when nothing was.
+/* What was found so far, as a recipe has it: "NAME: 12 hex digits of the file's SHA-256, ..."; "" when nothing was. What is
+ * bundled has no hash of its own.
  * NULL without memory. The caller frees it. */
 char *embeddings_hashes(const struct embeddings *e, struct tinct_err *err);
 

@@ -271,3 +271,16 @@ bool lora_stack_apply(struct lora_stack *l, int step, bool *changed, struct tinc
     if (*changed) context_log(l->t, TINCT_LOG_DEBUG, "weights rebuilt in %.0f ms", context_now_ms() - begin);
     return true;
 }
+
+size_t lora_stack_files(const struct lora_stack *l, const struct safetensors *files[TINCT_LORAS_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; l && i < l->count; i++) {
+        const struct safetensors *st = lora_tensors(l->wishes[i].adapter->file);
+        bool known = false;
+        for (size_t k = 0; k < count; k++) known |= files[k] == st;
+        if (!known && count < TINCT_LORAS_MAX) files[count++] = st;
+    }
+    return count;
+}

@@ -26,6 +26,9 @@ const char *lora_stack_negative(const struct lora_stack *l);
  * whether keys and values of the text are out of date. Refused as adapters_apply. */
 bool lora_stack_apply(struct lora_stack *l, int step, bool *changed, struct tinct_err *err);
 
+/* The files in use, each once; NULL: none are. Returns how many. */
+size_t lora_stack_files(const struct lora_stack *l, const struct safetensors *files[TINCT_LORAS_MAX]);
+
 /* For the recipe: "arcane: 0123456789ab, ..." and "name, ..."; "" where there are none. */
 const char *lora_stack_hashes(const struct lora_stack *l);
 const char *lora_stack_not_found(const struct lora_stack *l);

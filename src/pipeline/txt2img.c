@@ -201,7 +201,7 @@ static bool prepare(struct painting *a, struct tinct_err *err)
     a->noise = noise_open(&(struct noise_settings) {
         .rng = a->p->rng, .seed = (uint64_t)a->p->seed, .subseed = (uint64_t)a->p->subseed,
         .subseed_strength = a->p->subseed_strength, .ensd = a->p->ensd, .h = a->h, .w = a->w }, err);
-    a->conditioning = a->noise ? conditioning_create(a->t, a->p, a->sampler->second_order, err) : NULL;
+    a->conditioning = a->noise ? conditioning_create(a->t, a->p, a->loras, a->sampler->second_order, err) : NULL;
     return a->conditioning != NULL;
 }
 

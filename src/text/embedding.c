@@ -34,6 +34,12 @@ static bool refuse_kind(const struct safetensors *st, struct tinct_err *err)
     return about.kind == CHECKPOINT_LORA && tinct_advise(err, "put it into loras/ and write <lora:NAME:1> in the prompt");
 }
 
+static bool refuse_pair(const struct safetensors *st, struct tinct_err *err)
+{
+    return tinct_fail(err, TINCT_ERR_FORMAT, "%s: an embedding for SDXL: vectors for two text encoders, the model has one",
+                      file_path(safetensors_file(st)));
+}
+
 /* The one tensor that holds vectors; NULL refused. */
 static const struct safetensors_tensor *choose(const struct safetensors *st, struct tinct_err *err)
 {
@@ -41,8 +47,7 @@ static const struct safetensors_tensor *choose(const struct safetensors *st, str
     const struct safetensors_tensor *l = safetensors_find(st, "clip_l"), *g = safetensors_find(st, "clip_g");
 
     if (l && g) {
-        tinct_fail(err, TINCT_ERR_FORMAT, "%s: an embedding for SDXL: vectors for two text encoders, the model has one",
-                   file_path(safetensors_file(st)));
+        refuse_pair(st, err);
         return NULL;
     }
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -68,6 +73,46 @@ static bool read_tensor(struct embedding *out, const struct safetensors *st, con
         .file = safetensors_file(st), .name = t->name, .dtype = t->dtype, .dims = 2,
         .shape = { (uint32_t)count, (uint32_t)width, 1, 1 }, .offset = t->offset }, err);
 }
+
+/* ---- inside a LoRA -------------------------------------------------------------- */
+
+static const char bundle[] = "bundle_emb.";
+
+const char *embedding_bundled_name(const char *key, size_t *length)
+{
+    if (strncmp(key, bundle, sizeof bundle - 1)) return NULL;
+    key += sizeof bundle - 1;
+    *length = strcspn(key, ".");
+    return *length && key[*length] ? key : NULL;
+}
+
+/* The vectors of that name: a pair for SDXL refuses, of several tensors the first that is named as vectors are. */
+bool embedding_read_bundled(struct embedding *out, const struct safetensors *st, const char *name, size_t length,
+                            uint32_t width, struct tinct_err *err)
+{
+    const struct safetensors_tensor *chosen = NULL;
+    bool l = false, g = false;
+
+    *out = (struct embedding) { 0 };
+    for (uint32_t i = 0; i < safetensors_count(st); i++) {
+        size_t own_length;
+        const struct safetensors_tensor *t = safetensors_at(st, i);
+        const char *own = embedding_bundled_name(t->name, &own_length);
+        if (!own || own_length != length || strncmp(own, name, length)) continue;
+        const char *rest = own + length + 1;
+        l |= !strcmp(rest, "clip_l");
+        g |= !strcmp(rest, "clip_g");
+        if (!chosen || !strncmp(rest, "string_to_param.", 16) || !strcmp(rest, "emb_params")) chosen = t;
+    }
+    if (l && g) return refuse_pair(st, err);
+    bool ok = chosen ? read_tensor(out, st, chosen, width, err)
+                     : tinct_fail(err, TINCT_ERR_FORMAT, "%s: no embedding \"%.*s\" is in it",
+                                  file_path(safetensors_file(st)), (int)length, name);
+    if (!ok) embedding_free(out);
+    return ok;
+}
+
+/* ---- a file of its own ---------------------------------------------------------- */
 
 bool embedding_read(struct embedding *out, const char *path, uint32_t width, struct tinct_err *err)
 {

@@ -2,6 +2,7 @@
  *
  *   .safetensors   one tensor [n, C] or [C], whatever its name (diffusers calls it by the word, A1111
  *                  "emb_params"); "string_to_param.*"; or clip_l and clip_g, SDXL's pair
+ *   in a LoRA      the same under "bundle_emb.NAME."
  *   a picture      whose text "sd-ti-embedding" A1111 wrote: JSON in base64
  *
  * Pickles (.pt, .bin) are not opened. Source: spec/lora.md 3.6. */
@@ -30,6 +31,14 @@ bool embedding_read(struct embedding *out, const char *path, uint32_t width, str
 /* The same out of a picture's text. path is for sentences. At most 1 MiB. */
 bool embedding_decode(struct embedding *out, const char *path, const char *base64, uint32_t width,
                       struct tinct_err *err);
+
+/* The one that came bundled with a LoRA as "bundle_emb.NAME. ...": length letters of name, of an open file. */
+struct safetensors;
+bool embedding_read_bundled(struct embedding *out, const struct safetensors *st, const char *name, size_t length,
+                            uint32_t width, struct tinct_err *err);
+
+/* NAME in "bundle_emb.NAME.anything" and its length; NULL for any other key. */
+const char *embedding_bundled_name(const char *key, size_t *length);
 
 void embedding_free(struct embedding *e); /* { 0 } is fine */
 

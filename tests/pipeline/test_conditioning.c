@@ -58,7 +58,7 @@ static struct tinct_txt2img settled(const char *prompt, const char *negative)
 static struct conditioning *condition(struct tinct *t, const struct tinct_txt2img *p)
 {
     struct tinct_err err = { 0 };
-    struct conditioning *c = conditioning_create(t, p, false, &err);
+    struct conditioning *c = conditioning_create(t, p, NULL, false, &err);
     if (!c) fail_msg("%s", err.text);
     return c;
 }
@@ -140,10 +140,10 @@ static void unknown_ones_are_refused_where_they_must_be_meant(void **state)
     struct tinct_err err;
     struct tinct_txt2img p = settled("a cat, embedding:tinctfate, b", "");
     (void)state;
-    check_refused(conditioning_create(tiny, &p, false, &err) != NULL, &err, TINCT_ERR_ARG,
+    check_refused(conditioning_create(tiny, &p, NULL, false, &err) != NULL, &err, TINCT_ERR_ARG,
                   "embedding \"tinctfate\" is not there; the nearest names are tinctface");
     p = settled("a", "(embedding:nothing:1.2)");
-    check_refused(conditioning_create(tiny, &p, false, &err) != NULL, &err, TINCT_ERR_ARG, "negative prompt: embedding \"nothing\"");
+    check_refused(conditioning_create(tiny, &p, NULL, false, &err) != NULL, &err, TINCT_ERR_ARG, "negative prompt: embedding \"nothing\"");
     p.lenient = true;
     conditioning_free(condition(tiny, &p));
     p = settled("the word embedding: nothing else, my_embedding:x", "");
@@ -184,7 +184,7 @@ static void what_cannot_be_used_is_told(void **state)
     conditioning_free(c);
     conditioning_free(without);
     p = settled("embedding:wide", "");
-    check_refused(conditioning_create(t, &p, false, &err) != NULL, &err, TINCT_ERR_FORMAT, "an embedding for SD2.x");
+    check_refused(conditioning_create(t, &p, NULL, false, &err) != NULL, &err, TINCT_ERR_FORMAT, "an embedding for SD2.x");
     tinct_close(t);
     remove(path);
     remove(folder);
@@ -280,6 +280,61 @@ static void pictures_are_read_where_others_keep_them(void **state)
     assert_int_equal(remove(path) | remove(preview) | remove(other) | remove(folder) | remove(root), 0);
 }
 
+/* ---- in a LoRA ------------------------------------------------------------------ */
+
+/* A LoRA of one module that brings tinctline as "glow", and a pair for SDXL as "xl". */
+static void write_bundle(void)
+{
+    struct tensor_file f;
+    struct embedding e;
+    struct tinct_err err;
+
+    assert_true(embedding_read(&e, GOLDEN "/tinctline.safetensors", WIDTH, &err));
+    tensor_file_begin(&f);
+    tensor_file_add(&f, "lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", DTYPE_F16, 4, (uint32_t[]) { 128, 1, 1, 1 });
+    tensor_file_add(&f, "lora_unet_mid_block_attentions_0_proj_in.lora_down.weight", DTYPE_F16, 4, (uint32_t[]) { 1, 128, 1, 1 });
+    memcpy(tensor_file_add(&f, "bundle_emb.glow.string_to_param.*", DTYPE_F32, 2, (uint32_t[]) { 1, WIDTH }), e.vectors,
+           sizeof(float) * WIDTH);
+    tensor_file_add(&f, "bundle_emb.xl.clip_l", DTYPE_F16, 2, (uint32_t[]) { 1, WIDTH });
+    tensor_file_add(&f, "bundle_emb.xl.clip_g", DTYPE_F16, 2, (uint32_t[]) { 1, 80 });
+    assert_true(tensor_file_save(&f, temporary_path("bundle.safetensors")));
+    tensor_file_free(&f);
+    embedding_free(&e);
+}
+
+static void a_lora_brings_its_own(void **state)
+{
+    struct tinct_err err;
+    struct guidance g, want;
+    (void)state;
+    write_bundle();
+    struct tinct *t = tinct_open(&(struct tinct_options) { .model = tiny_path, .device = "cpu", .lora_dir = temporary_folder,
+                                                           .precision = TINCT_PRECISION_FP32, .log = on_log }, &err);
+    if (!t) fail_msg("%s", err.text);
+    struct tinct_txt2img p = settled("a cat, glow, xl<lora:bundle:0>", ""), q = settled("a cat, tinctline, xl", "");
+    struct lora_stack *loras = lora_stack_create(t, &p, &err);
+    if (!loras) fail_msg("%s", err.text);
+    p.prompt = lora_stack_prompt(loras);
+    logged[0] = '\0';
+    struct conditioning *c = conditioning_create(t, &p, loras, false, &err), *d = condition(tiny, &q);
+    if (!c) fail_msg("%s", err.text);
+    conditioning_at(c, 0, &g);
+    conditioning_at(d, 0, &want);
+    assert_memory_equal(g.part[1].z, want.part[1].z, sizeof(float) * CHUNK);
+    if (!strstr(logged, "an embedding for SDXL: vectors for two text encoders")) fail_msg("%s", logged);
+    char *hashes = conditioning_embeddings(c, &err);
+    assert_string_equal(hashes, ""); /* the LoRA's own is in the recipe */
+    free(hashes);
+    conditioning_free(c);
+    c = condition(t, &p); /* without the LoRA it is a word */
+    conditioning_at(c, 0, &g);
+    assert_memory_not_equal(g.part[1].z, want.part[1].z, sizeof(float) * CHUNK);
+    conditioning_free(c);
+    conditioning_free(d);
+    lora_stack_free(loras);
+    tinct_close(t);
+}
+
 /* ---- lengths -------------------------------------------------------------------- */
 
 static const char long_text[] = "one two three four five six seven eight nine ten one two three four five six seven eight nine ten "
@@ -365,6 +420,7 @@ int main(void)
         cmocka_unit_test(unknown_ones_are_refused_where_they_must_be_meant),
         cmocka_unit_test(what_cannot_be_used_is_told),
         cmocka_unit_test(pictures_are_read_where_others_keep_them),
+        cmocka_unit_test(a_lora_brings_its_own),
         cmocka_unit_test(segments_of_a_part_are_of_one_length),
         cmocka_unit_test(parts_are_of_one_length),
         cmocka_unit_test(serials_follow_the_texts),
