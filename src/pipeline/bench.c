@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "ops/ops.h"
+#include "pipeline/bench_lora.h"
 #include "pipeline/context.h"
 
 enum { REPEATS = 3, MAX_ROWS = 32, BENCH_TOKENS = 77 };
@@ -184,6 +185,16 @@ static bool time_vae(struct bench *b, struct tinct *t, uint32_t h, uint32_t w, s
     return ok;
 }
 
+static bool time_loras(struct bench *b, struct tinct *t, struct tinct_err *err)
+{
+    double merge_ms, restore_ms;
+
+    if (!bench_lora(t->model, t->threads, &merge_ms, &restore_ms, err)) return false;
+    add_row(b, "stage", "LoRA of rank 32 on, linear", merge_ms, 0);
+    add_row(b, "stage", "LoRA off again", restore_ms, 0);
+    return true;
+}
+
 static bool time_stages(struct bench *b, const struct tinct_options *o, const struct tinct_bench *how, struct tinct_err *err)
 {
     struct tinct *t = tinct_open(o, err);
@@ -191,7 +202,7 @@ static bool time_stages(struct bench *b, const struct tinct_options *o, const st
     uint32_t w = (uint32_t)(how->width ? how->width : t->about.width) / 8;
     uint32_t h = (uint32_t)(how->height ? how->height : t->about.height) / 8;
     add_row(b, "stage", "model ready", t->about.load_ms, 0);
-    bool ok = time_text(b, t, err) && time_step(b, t, h, w, err) && time_vae(b, t, h, w, err);
+    bool ok = time_text(b, t, err) && time_loras(b, t, err) && time_step(b, t, h, w, err) && time_vae(b, t, h, w, err);
     tinct_close(t);
     return ok;
 }
