@@ -11,7 +11,7 @@ enum exit_code loras_run(const struct verb *verb, int argc, char **argv)
         { OPTION_TEXT, "lora-model-dir", 0, "DIR", "the folder of LoRAs; loras", .target = &folder },
         { OPTION_TEXT, "models", 0, "DIR", "the models folder, A1111's and ComfyUI's too;\n$TINCT_MODELS, else models",
           .target = &models },
-        { OPTION_TEXT, "model", 'm', "FILE", "a checkpoint, or a name in the models folder: also\nsay what of a LoRA fits it",
+        { OPTION_TEXT, "model", 'm', "FILE", "a checkpoint, or a name in the models folder:\nalso say what of a LoRA fits it",
           .target = &model },
         { OPTION_FLAG, "json", 0, NULL, "as JSON, for programs", .target = &json },
         { 0 },

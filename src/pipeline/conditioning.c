@@ -39,7 +39,8 @@ static bool no_memory(struct tinct_err *err)
 
 static struct chunk_options chunk_options(const struct conditioning *c)
 {
-    return (struct chunk_options) { .emphasis = c->p->emphasis, .pad = TOKEN_END, .find = embeddings_find, .user = c->embeddings };
+    return (struct chunk_options) { .emphasis = c->p->emphasis, .pad = TOKEN_END,
+                                    .find = embeddings_find, .user = c->embeddings };
 }
 
 /* Where embeddings' vectors stand in for tokens' own: [chunks, 77]. */
@@ -49,9 +50,9 @@ static const float **own_vectors(const struct chunks *chunks)
 
     for (size_t i = 0; own && i < chunks->insert_count; i++) {
         const struct chunk_insert *insert = &chunks->inserts[i];
-        const struct embedding *embedding = insert->embedding;
-        for (uint32_t v = 0; v < insert->vectors; v++)
-            own[(size_t)insert->chunk * CHUNK_TOKENS + insert->position + v] = embedding->vectors + (size_t)v * embedding->width;
+        const struct embedding *e = insert->embedding;
+        const float **at = own + (size_t)insert->chunk * CHUNK_TOKENS + insert->position;
+        for (uint32_t v = 0; v < insert->vectors; v++) at[v] = e->vectors + (size_t)v * e->width;
     }
     return own;
 }
@@ -117,7 +118,7 @@ static bool repeat_last(struct encoded *e, uint32_t tokens, uint32_t width, stru
     return true;
 }
 
-/* The positive parts get the length of the longest. The negative prompt keeps its own: it is evaluated by itself then. */
+/* The positive parts get the length of the longest. The negative prompt keeps its own, and is evaluated by itself. */
 static bool level_parts(struct conditioning *c, struct tinct_err *err)
 {
     uint32_t longest = 0;
@@ -206,7 +207,8 @@ void conditioning_at(struct conditioning *c, int evaluation, struct guidance *g)
         size_t text = prompt_segment_at(part->said, evaluation)->text;
         if (c->chosen[i] != text) c->serial = 0;    /* another text: another serial */
         c->chosen[i] = text;
-        g->part[i] = (struct guidance_part) { part->texts[text].z, part->texts[text].tokens, (float)part->said->weight };
+        const struct encoded *e = &part->texts[text];
+        g->part[i] = (struct guidance_part) { e->z, e->tokens, (float)part->said->weight };
     }
     if (!c->serial) c->serial = ++c->t->last_serial;
     g->serial = c->serial;

@@ -10,10 +10,11 @@ struct conditioning;
 
 /* Parse p's prompts and encode every text they will need. second_order: the sampler evaluates twice a step, and
  * "[a:b:w]" counts evaluations. LoRA tags are left out: see pipeline/lora_stack.h, whose files may
- * bring embeddings. p and loras outlive the result. Refused: the prompt's own mistakes, "embedding:NAME" without that embedding.
+ * bring embeddings; NULL: none. p and loras outlive the result. Refused: the prompt's own mistakes, "embedding:NAME"
+ * without that embedding.
  *
- * The texts of a part take as many tokens as its longest: empty chunks fill the others. Parts between AND take as many as
- * the longest part: the last row is repeated. So A1111 has it; the negative prompt keeps its length there and here. */
+ * The texts of a part take as many tokens as its longest: empty chunks fill the others. Parts between AND take as many
+ * as the longest part: the last row is repeated. So A1111 has it; the negative prompt keeps its length there and here. */
 struct conditioning *conditioning_create(struct tinct *t, const struct tinct_txt2img *p, const struct lora_stack *loras,
                                          bool second_order, struct tinct_err *err);
 void conditioning_free(struct conditioning *c);                  /* NULL is fine */

@@ -54,7 +54,8 @@ static const char *ending_of(const char *name, enum sort *sort)
         const char *ending;
         enum sort sort;
     } endings[] = {
-        { ".preview.png", PICKLE }, { ".safetensors", SAFETENSORS }, { ".png", PICTURE }, { ".pt", PICKLE }, { ".bin", PICKLE },
+        { ".preview.png", PICTURE }, { ".safetensors", SAFETENSORS }, { ".png", PICTURE },
+        { ".pt", PICKLE },           { ".bin", PICKLE },
     };
     size_t bytes = strlen(name);
 
@@ -117,7 +118,8 @@ static bool add_file(void *user, const struct folder_file *file, struct tinct_er
 static bool is_bundled(const struct embeddings *e, const struct safetensors *lora, const char *name, size_t length)
 {
     for (size_t i = 0; i < e->count; i++)
-        if (e->entries[i].lora == lora && strlen(e->entries[i].name) == length && !strncmp(e->entries[i].name, name, length))
+        if (e->entries[i].lora == lora && strlen(e->entries[i].name) == length &&
+            !strncmp(e->entries[i].name, name, length))
             return true;
     return false;
 }
@@ -152,7 +154,8 @@ static int by_length(const void *a, const void *b)
     return x->entry < y->entry ? -1 : x->entry > y->entry;
 }
 
-static bool add_spelling(struct embeddings *e, uint32_t entry, const char *prefix, const char *name, struct tinct_err *err)
+static bool add_spelling(struct embeddings *e, uint32_t entry, const char *prefix, const char *name,
+                         struct tinct_err *err)
 {
     struct str text = { 0 };
     struct tokens t = { 0 };
@@ -315,8 +318,12 @@ static bool refuse_unknown(const struct embeddings *e, const char *name, size_t 
     for (size_t i = 0; names && i < e->count; i++) names[i] = e->entries[i].stem;
     if (names && wanted.bytes) found = nearest_names(wanted.bytes, names, e->count, best, SHOWN);
     for (size_t i = 0; i < found; i++) str_addf(&nearest, "%s%s", i ? ", " : "", names[best[i]]);
-    tinct_fail(err, TINCT_ERR_ARG, "embedding \"%s\" is not there; %s%s", wanted.bytes ? wanted.bytes : "",
-               found ? "the nearest names are " : "the folders hold no embedding at all", nearest.bytes ? nearest.bytes : "");
+    if (found)
+        tinct_fail(err, TINCT_ERR_ARG, "embedding \"%s\" is not there; the nearest names are %s", wanted.bytes,
+                   nearest.bytes ? nearest.bytes : "");
+    else
+        tinct_fail(err, TINCT_ERR_ARG, "embedding \"%s\" is not there; the folders hold no embedding at all",
+                   wanted.bytes ? wanted.bytes : "");
     str_free(&wanted);
     str_free(&nearest);
     free(names);

@@ -1,7 +1,7 @@
 /* The embeddings (textual inversions) that a prompt may name: files are listed, and read when a prompt names them.
  *
- * A name is a file's, without folders and ending, and stands in the prompt as any word: its token ids are looked for, the
- * longest name first, so that case does not count (A1111). "embedding:NAME", with the folder below or without, is
+ * A name is a file's, without folders and ending, and stands in the prompt as any word: its token ids are looked for,
+ * the longest name first, so that case does not count (A1111). "embedding:NAME", with the folder below or without, is
  * understood too (ComfyUI); such a name must be there. */
 #ifndef TINCT_PIPELINE_EMBEDDINGS_H
 #define TINCT_PIPELINE_EMBEDDINGS_H
@@ -22,12 +22,12 @@ void embeddings_close(struct embeddings *e);     /* NULL is fine; ends the vecto
 /* The find of a struct chunk_options, user the struct embeddings: gives a const struct embedding. */
 bool embeddings_find(void *user, const uint32_t *ids, size_t count, struct chunk_embedding *found);
 
-/* Ask for every "embedding:NAME" in text. Refused with TINCT_ERR_ARG: one that is not there, with the nearest names; and
- * as embedding_read refuses one that cannot be used. */
+/* Ask for every "embedding:NAME" in text. Refused with TINCT_ERR_ARG: one that is not there, with the nearest names;
+ * and as embedding_read refuses one that cannot be used. */
 bool embeddings_expect(struct embeddings *e, const char *text, struct tinct_err *err);
 
-/* What was found so far, as a recipe has it: "NAME: 12 hex digits of the file's SHA-256, ..."; "" when nothing was. What is
- * bundled has no hash of its own.
+/* What was found so far, as a recipe has it: "NAME: 12 hex digits of the file's SHA-256, ..."; "" when nothing was.
+ * What is bundled has no hash of its own.
  * NULL without memory. The caller frees it. */
 char *embeddings_hashes(const struct embeddings *e, struct tinct_err *err);
 

@@ -10,8 +10,9 @@ bool embedding_expect(const char *path, uint64_t count, uint64_t width, uint32_t
     const char *base = width <= UINT32_MAX ? checkpoint_base_of_width((uint32_t)width) : NULL;
 
     if (width != wanted)
-        return tinct_fail(err, TINCT_ERR_FORMAT, "%s: an embedding%s%s: its vectors have %llu values, the model's text encoder takes %u",
-                          path, base ? " for " : "", base ? base : "", (unsigned long long)width, (unsigned)wanted);
+        return tinct_fail(err, TINCT_ERR_FORMAT,
+                          "%s: an embedding%s%s: its vectors have %llu values, the model's text encoder takes %u", path,
+                          base ? " for " : "", base ? base : "", (unsigned long long)width, (unsigned)wanted);
     if (count >= 1 && count <= EMBEDDING_VECTORS) return true;
     return tinct_fail(err, TINCT_ERR_FORMAT, "%s: an embedding of %llu vectors; 1 to %d fit into a chunk of the prompt",
                       path, (unsigned long long)count, EMBEDDING_VECTORS);
@@ -28,15 +29,18 @@ static bool refuse_kind(const struct safetensors *st, struct tinct_err *err)
     if (ck) about = checkpoint_about(ck);
     checkpoint_close(ck);
     if (about.kind == CHECKPOINT_UNKNOWN || about.kind == CHECKPOINT_EMBEDDING)
-        tinct_fail(err, TINCT_ERR_FORMAT, "%s: is no embedding: it holds %u tensors, not one", path, (unsigned)safetensors_count(st));
+        tinct_fail(err, TINCT_ERR_FORMAT, "%s: is no embedding: it holds %u tensors, not one", path,
+                   (unsigned)safetensors_count(st));
     else
         tinct_fail(err, TINCT_ERR_FORMAT, "%s: is no embedding but of kind \"%s\"", path, about.kind_name);
-    return about.kind == CHECKPOINT_LORA && tinct_advise(err, "put it into loras/ and write <lora:NAME:1> in the prompt");
+    return about.kind == CHECKPOINT_LORA &&
+           tinct_advise(err, "put it into loras/ and write <lora:NAME:1> in the prompt");
 }
 
 static bool refuse_pair(const struct safetensors *st, struct tinct_err *err)
 {
-    return tinct_fail(err, TINCT_ERR_FORMAT, "%s: an embedding for SDXL: vectors for two text encoders, the model has one",
+    return tinct_fail(err, TINCT_ERR_FORMAT,
+                      "%s: an embedding for SDXL: vectors for two text encoders, the model has one",
                       file_path(safetensors_file(st)));
 }
 

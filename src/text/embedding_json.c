@@ -16,7 +16,7 @@ static int digit(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* The bytes of base64 with or without '=' at its end, into out of as many bytes as text has; false for anything else. */
+/* The bytes of base64, with or without '=' at its end, into out, as large as text; false for anything else. */
 static bool decode(const char *text, char *out, size_t *size)
 {
     size_t length = strlen(text);
@@ -57,7 +57,8 @@ static bool read_json(struct embedding *out, const char *path, const struct json
     const struct json *rows = json_member(one, "TORCHTENSOR");
 
     if (!rows || json_count(params) != 1)
-        return tinct_fail(err, TINCT_ERR_FORMAT, "%s: the embedding in it has no \"string_to_param\" with one tensor", path);
+        return tinct_fail(err, TINCT_ERR_FORMAT, "%s: the embedding in it has no \"string_to_param\" with one tensor",
+                          path);
     if (!embedding_expect(path, json_count(rows), json_count(json_first(rows)), wanted, err)) return false;
     *out = (struct embedding) { malloc(json_count(rows) * wanted * sizeof(float)), (uint32_t)json_count(rows), wanted };
     if (!out->vectors) return tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory for its vectors", path);
