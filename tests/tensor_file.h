@@ -77,7 +77,7 @@ static inline bool tensor_file_save(struct tensor_file *f, const char *path)
     for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)f->header_length >> 8 * i);
     if (!out) return false;
     ok = fwrite(length, 1, 8, out) == 8 && fwrite(f->header, 1, f->header_length, out) == f->header_length &&
-         fwrite(f->data, 1, f->data_bytes, out) == f->data_bytes;
+         (!f->data || fwrite(f->data, 1, f->data_bytes, out) == f->data_bytes);
     return fclose(out) == 0 && ok;
 }
 
