@@ -17,7 +17,7 @@ struct operands {
  * A score that is off by e makes its weight off by e, relatively, and so do the roundings of score - maximum and of
  * exp (Vulkan: 3 + 2 |argument| steps of 2^-23). The result is a quotient of two sums over the weights: each takes
  * the weights' errors, and roundings of its own of sqrt(S) 2^-24. Where products are taken in bf16 the weights are
- * rounded to 2^-9 as well. */
+ * rounded to 2^-9 as well, or to 2^-16 as the sum of two. */
 static void definition(const struct optest *t, const struct heads_case *h, const struct operands *in, uint32_t image,
                        uint32_t row, uint32_t head, double *score, double *score_off, double *y, double *tolerance)
 {
@@ -41,7 +41,7 @@ static void definition(const struct optest *t, const struct heads_case *h, const
     }
     for (uint32_t j = 0; j < seen; j++) {
         double below = largest - score[j];
-        score_off[j] = expm1(score_off[j] + 0x1p-24 * below) + (3 + 2 * below) * 0x1p-23 + (t->bf16 ? 0x1p-9 : 0);
+        score_off[j] = expm1(score_off[j] + 0x1p-24 * below) + (3 + 2 * below) * 0x1p-23 + (t->bf16 ? 0x1p-9 : t->split ? 0x1p-16 : 0);
         score[j] = exp(-below);
         sum += score[j];
     }

@@ -6,37 +6,13 @@
  * softmax runs down columns without looking across lanes. It is online: a lane keeps its largest score so far, and the sum of
  * its weights and of its weighted values relative to that. Powers are of 2: log2(e) is part of the queries' scale.
  * An item is a few groups of one head. */
-#include "device/cpu/kernels.h"
-#include "device/cpu/kernels/tile.h"
-
-#include <math.h>
-
-#include "attention.h"
+#include "device/cpu/kernels/attention_parts.h"
 
 enum {
-    LANES = TILE_COLUMNS,
-    KEYS = 128,
     MOST_FLOATS = 160 * 1024,      /* queries and sums of an item: their share of the cache */
-    MOST_KEPT = 128 * 1024,        /* keys and values of all heads that stay in the cache from item to item */
     MOST_ROWS = 256,
     ITEMS_PER_THREAD = 4,
 };
-
-struct group {                     /* of queries, in a thread's memory */
-    float *queries;                /* [head_dim][LANES], times scale log2(e); 0 in lanes beyond the last query */
-    float *sums;                   /* [head_dim][LANES] */
-    float *largest, *weight;       /* [LANES] */
-};
-
-static uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint32_t parts(uint32_t whole, uint32_t part)
-{
-    return (whole + part - 1) / part;
-}
 
 static size_t group_floats(uint32_t head_dim)
 {
@@ -76,51 +52,14 @@ static struct cpu_plan plan(const struct cpu_args *a)
     };
 }
 
-/* 2^x for x <= 0, relative error <= 2e-7; below -126 that of -126. */
-VEC_INLINE vec exp2_below_0(vec x)
-{
-    const vec round = vec_all(12582912.0f);        /* 1.5 2^23: adding it leaves an integer in the low bits */
-    vec shifted, f, power;
-
-    x = vec_max(vec_all(-126.0f), x);              /* NaN stays */
-    shifted = x + round;
-    f = x - (shifted - round);
-    power = vec_all(1.3215983e-3f);
-    power = power * f + vec_all(9.6741142e-3f);
-    power = power * f + vec_all(5.5509776e-2f);
-    power = power * f + vec_all(2.4022186e-1f);
-    power = power * f + vec_all(6.9314671e-1f);
-    power = power * f + vec_all(1.0f);
-    return (vec)((ivec)power + ((ivec)shifted << 23));
-}
-
 static void load_group(const struct attention_params *p, struct group *g, const float *q, uint32_t queries)
 {
-    float scale = p->scale * 1.44269504f;
-    uint32_t lane = 0;
-
-    for (; lane + 4 <= queries; lane += 4)
-        for (uint32_t c = 0; c < p->head_dim; c += 4)
-            transpose4(q + (size_t)lane * p->q_stride + c, p->q_stride, g->queries + c * LANES + lane, LANES);
-    for (; lane < LANES; lane++)
-        for (uint32_t c = 0; c < p->head_dim; c++)
-            g->queries[c * LANES + lane] = lane < queries ? q[(size_t)lane * p->q_stride + c] : 0;
-    for (uint32_t i = 0; i < p->head_dim * LANES; i += VEC_WIDTH) {
-        vec_store(g->queries + i, vec_load(g->queries + i) * vec_all(scale));
-        vec_store(g->sums + i, (vec) { 0 });
-    }
-    for (lane = 0; lane < LANES; lane++) {
+    turn_queries(p, g->queries, q, queries);
+    for (uint32_t i = 0; i < p->head_dim * LANES; i += VEC_WIDTH) vec_store(g->sums + i, (vec) { 0 });
+    for (uint32_t lane = 0; lane < LANES; lane++) {
         g->largest[lane] = -INFINITY;
         g->weight[lane] = 0;
     }
-}
-
-/* Lane l may look at keys up to first_query + l: later ones of [key, key + keys) get a weight of 0. */
-static void mask(float *scores, uint32_t first_query, uint32_t key, uint32_t keys)
-{
-    for (uint32_t j = 0; j < keys; j++)
-        for (uint32_t lane = 0; lane < LANES && first_query + lane < key + j; lane++)
-            scores[j * LANES + lane] = -INFINITY;
 }
 
 /* Scores to weights relative to each lane's largest score so far; earlier sums are scaled to it. */
@@ -200,47 +139,6 @@ static void add_values(const struct attention_params *p, const struct group *g, 
     for (uint32_t c = 0; c < p->head_dim; c += TILE_ROWS)
         CPU_NAME(tile_across)(v + c, stride, keys, weights, g->sums + c * LANES, LANES, true,
                               least(p->head_dim - c, TILE_ROWS), vecs);
-}
-
-static void store_group(const struct attention_params *p, struct group *g, float *y, uint32_t queries)
-{
-    uint32_t lane = 0;
-
-    for (uint32_t i = 0; i < LANES; i += VEC_WIDTH) {
-        vec inverse = 1.0f / vec_load(g->weight + i);
-        for (uint32_t c = 0; c < p->head_dim; c++)
-            vec_store(g->sums + c * LANES + i, vec_load(g->sums + c * LANES + i) * inverse);
-    }
-    for (; lane + 4 <= queries; lane += 4)
-        for (uint32_t c = 0; c < p->head_dim; c += 4)
-            transpose4(g->sums + c * LANES + lane, LANES, y + (size_t)lane * p->y_stride + c, p->y_stride);
-    for (; lane < queries; lane++)
-        for (uint32_t c = 0; c < p->head_dim; c++) y[(size_t)lane * p->y_stride + c] = g->sums[c * LANES + lane];
-}
-
-struct head {                      /* one item's operands */
-    const float *q, *k, *v;        /* from the item's first query, the image's first key on; the head's columns */
-    float *y;
-    uint32_t first, rows;          /* queries of the image */
-};
-
-/* Items in the order that keeps what they share in the cache: one head's keys, or some queries' rows. */
-static struct head head_of(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item)
-{
-    const struct attention_params *p = a->params;
-    uint32_t blocks = parts(p->q_rows, plan->rows), of_image = item % (blocks * p->heads);
-    bool kept = (size_t)p->k_rows * (p->k_stride + p->v_stride) <= MOST_KEPT;
-    uint32_t head = kept ? of_image % p->heads : of_image / blocks, image = item / (blocks * p->heads);
-    uint32_t first = (kept ? of_image / p->heads : of_image % blocks) * plan->rows;
-    size_t column = (size_t)head * p->head_dim, row = (size_t)image * p->q_rows + first;
-
-    return (struct head) {
-        .q = (const float *)a->reads[0] + row * p->q_stride + column,
-        .k = (const float *)a->reads[1] + (size_t)image * p->k_rows * p->k_stride + column,
-        .v = (const float *)a->reads[2] + (size_t)image * p->k_rows * p->v_stride + column,
-        .y = (float *)a->writes[0] + row * p->y_stride + column,
-        .first = first, .rows = least(plan->rows, p->q_rows - first),
-    };
 }
 
 static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)

@@ -27,75 +27,19 @@ static struct cpu_plan plan(const struct cpu_args *a)
     return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { LINE_ROWS, panels, STRIP, sizeof(struct amx_item) });
 }
 
-/* ---- 32 rows by 32 columns: sums in registers 0 to 3, weights in 4 and 5, inputs in 6 and 7 -------- */
-
-VEC_INLINE void load_weights(const uint16_t *from)
-{
-    _tile_loadd(4, from, 64);
-    _tile_loadd(5, from + TILE, 64);
-}
-
-VEC_INLINE void load_inputs(const uint16_t *from)
-{
-    _tile_loadd(6, from, 64);
-    _tile_loadd(7, from + TILE, 64);
-}
-
-VEC_INLINE void add_products(void)
-{
-    _tile_dpbf16ps(0, 6, 4);
-    _tile_dpbf16ps(1, 6, 5);
-    _tile_dpbf16ps(2, 7, 4);
-    _tile_dpbf16ps(3, 7, 5);
-}
-
-VEC_INLINE void load_sums(const float *sums, bool add)
-{
-    const size_t row = PANEL * sizeof *sums;
-
-    if (!add) {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-        return;
-    }
-    _tile_loadd(0, sums, row);
-    _tile_loadd(1, sums + 16, row);
-    _tile_loadd(2, sums + 16 * PANEL, row);
-    _tile_loadd(3, sums + 16 * PANEL + 16, row);
-}
-
-VEC_INLINE void store_sums(float *sums)
-{
-    const size_t row = PANEL * sizeof *sums;
-
-    _tile_stored(0, sums, row);
-    _tile_stored(1, sums + 16, row);
-    _tile_stored(2, sums + 16 * PANEL, row);
-    _tile_stored(3, sums + 16 * PANEL + 16, row);
-}
-
 /* Rows [first, first + STRIP) by one strip of the panel. */
 VEC_INLINE void multiply_strip(const struct amx_item *m, uint32_t first, const uint16_t *weights, float *sums, bool add,
                                const bool exact)
 {
     const uint16_t *strip = m->inputs + (size_t)first / STRIP * m->next_strip;
 
-    load_sums(sums, add);
+    if (add) load_sums(sums, PANEL);
+    else zero_sums();
     for (uint32_t s = 0; s < m->steps; s++, weights += 4 * TILE) {
         const uint16_t *inputs = strip + (size_t)m->slot[s] * m->next_slot + m->pixel[s] * STEP;
-        load_inputs(inputs);
-        load_weights(weights);
-        add_products();
-        load_weights(weights + 2 * TILE);      /* high */
-        add_products();
-        if (exact) {
-            load_inputs(inputs + m->next_number);
-            add_products();
-        }
+        add_step(inputs, inputs + m->next_number, weights, exact);
     }
-    store_sums(sums);
+    store_sums(sums, PANEL);
 }
 
 VEC_INLINE void multiply_panel(struct amx_item *m, uint32_t panel, uint32_t columns, bool add, const bool exact)
@@ -103,11 +47,11 @@ VEC_INLINE void multiply_panel(struct amx_item *m, uint32_t panel, uint32_t colu
     struct gemm_item *it = &m->item;
     float *sums = it->sums + (size_t)panel * it->room * PANEL;
 
-    __asm__ volatile("" ::: "memory");         /* what tiles are loaded from has been stored */
+    tile_fence();
     for (uint32_t c = 0; c < parts(columns, STRIP); c++)
         for (uint32_t r = 0; r < it->rows; r += STRIP)
             multiply_strip(m, r, m->panel + (size_t)c * m->steps * 4 * TILE, sums + (size_t)r * PANEL + c * STRIP, add, exact);
-    __asm__ volatile("" ::: "memory");
+    tile_fence();
 }
 
 /* ---- items ---------------------------------------------------------------------------- */

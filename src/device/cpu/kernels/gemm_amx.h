@@ -1,17 +1,14 @@
 /* What gemm on tiles of bf16 works on: how an item's inputs and weights lie in a thread's memory.
- *
- * A number is one bf16, or two whose sum it is: high and low. Tiles are 16 rows of 64 bytes. */
+ */
 #ifndef TINCT_CPU_GEMM_AMX_H
 #define TINCT_CPU_GEMM_AMX_H
 
+#include "device/cpu/kernels/amx.h"
 #include "device/cpu/kernels/gemm_parts.h"
 
 #if VEC_AMX
 
 enum {
-    STEP = 32,                         /* k of a tile */
-    STRIP = 32,                        /* rows, and columns, of two tiles */
-    TILE = 16 * STEP,                  /* bf16 numbers of one */
     WIDE = 64,                         /* pixels of a block's line */
     CHUNK_CHANNELS = 64,               /* of all taps at a time */
     CHUNK = 640,                       /* k at a time: 9 taps of 64 channels, or all of a short row */

@@ -94,21 +94,6 @@ void CPU_NAME(amx_begin_block)(const struct cpu_args *a, const struct cpu_plan *
 
 /* ---- inputs --------------------------------------------------------------------- */
 
-/* 32 floats to bf16, and what is missing to bf16 again. */
-VEC_INLINE void split_32(uint16_t *high, uint16_t *low, const float *from, bool exact)
-{
-    __m512 a = _mm512_loadu_ps(from), b = _mm512_loadu_ps(from + 16);
-    __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b, a);
-
-    _mm512_store_si512(high, both);
-    if (!exact) return;
-    __m512i first = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)), 16);
-    __m512i second = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1)), 16);
-    a -= _mm512_castsi512_ps(first);
-    b -= _mm512_castsi512_ps(second);
-    _mm512_store_si512(low, (__m512i)_mm512_cvtne2ps_pbh(b, a));
-}
-
 /* `length` floats, a multiple of STEP, to one pixel of the slots from `slot` on. Those `ahead` floats on come soon. */
 static void load_pixel(struct amx_item *m, uint32_t slot, uint32_t pixel, const float *from, uint32_t length, size_t ahead)
 {
@@ -197,31 +182,20 @@ void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, ui
 
 /* ---- weights -------------------------------------------------------------------- */
 
-/* Two rows of 16 floats to pairs of bf16: high takes the first 16 bits, low those of the rest, rounded. */
-VEC_INLINE void pair_16(uint16_t *high, uint16_t *low, __m512 even, __m512 odd)
-{
-    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u), half = _mm512_set1_epi32(0x8000);
-    __m512i even_high = _mm512_and_si512(_mm512_castps_si512(even), upper);
-    __m512i odd_high = _mm512_and_si512(_mm512_castps_si512(odd), upper);
-
-    _mm512_store_si512(high, _mm512_or_si512(_mm512_srli_epi32(even_high, 16), odd_high));
-    even -= _mm512_castsi512_ps(even_high);
-    odd -= _mm512_castsi512_ps(odd_high);
-    __m512i even_low = _mm512_add_epi32(_mm512_castps_si512(even), half);
-    __m512i odd_low = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(odd), half), upper);
-    _mm512_store_si512(low, _mm512_or_si512(_mm512_srli_epi32(even_low, 16), odd_low));
-}
-
 VEC_INLINE __m512 widen_16(const uint16_t *from)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
+}
+
+static inline uint16_t *panel_step(struct amx_item *m, uint32_t k, uint32_t c)
+{
+    return m->panel + (size_t)(c / STRIP * m->steps + k / STEP) * 4 * TILE;
 }
 
 /* Rows i and i + 1 of a run of w, to row k of the panel. */
 VEC_INLINE void load_pair(struct amx_item *m, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t k)
 {
     for (uint32_t c = 0; c < PANEL; c += 16) {
-        uint16_t *to = m->panel + ((size_t)(c / STRIP * m->steps + k / STEP) * 4 + c % STRIP / 16) * TILE + k % STEP * 16;
         const uint16_t *from = w + (size_t)(run->w[0] + i) * PANEL + c;
         __m512 even = widen_16(from), odd = widen_16(from + PANEL);
         for (uint32_t tap = 1; tap < run->w_count; tap++) {
@@ -229,7 +203,7 @@ VEC_INLINE void load_pair(struct amx_item *m, const struct gemm_run *run, const 
             even += widen_16(from);
             odd += widen_16(from + PANEL);
         }
-        pair_16(to + 2 * TILE, to, even, odd);
+        store_pair(panel_step(m, k, c), k, c % STRIP, even, odd);
     }
 }
 
@@ -243,10 +217,8 @@ void CPU_NAME(amx_load_panel)(const struct cpu_args *a, struct amx_item *m, uint
     for (uint32_t r = 0; r < it->run_count; r++)
         for (uint32_t i = 0; i < it->runs[r].length; i += 2, k += 2) load_pair(m, &it->runs[r], w, i, k);
     for (; k < m->steps * STEP; k += 2)
-        for (uint32_t c = 0; c < PANEL; c += 16) {
-            uint16_t *to = m->panel + ((size_t)(c / STRIP * m->steps + k / STEP) * 4 + c % STRIP / 16) * TILE + k % STEP * 16;
-            pair_16(to + 2 * TILE, to, _mm512_setzero_ps(), _mm512_setzero_ps());
-        }
+        for (uint32_t c = 0; c < PANEL; c += 16)
+            store_pair(panel_step(m, k, c), k, c % STRIP, _mm512_setzero_ps(), _mm512_setzero_ps());
 }
 
 #else

@@ -8,14 +8,15 @@ extern const struct cpu_kernel CPU_NAME(gemm), CPU_NAME(attention), CPU_NAME(lay
 extern const struct cpu_kernel_table CPU_NAME(table);
 
 #if VEC_AMX
-extern const struct cpu_kernel CPU_NAME(gemm_amx), CPU_NAME(gemm_amx_fast);
+extern const struct cpu_kernel CPU_NAME(gemm_amx), CPU_NAME(gemm_amx_fast), CPU_NAME(attention_amx),
+    CPU_NAME(attention_amx_fast);
 #elif VEC_BF16
 extern const struct cpu_kernel CPU_NAME(gemm_bf16);
 #endif
 
 static const struct cpu_kernel *const kernels[] = {
 #if VEC_AMX
-    &CPU_NAME(gemm_amx),   &CPU_NAME(gemm_amx_fast),
+    &CPU_NAME(gemm_amx),   &CPU_NAME(gemm_amx_fast),    &CPU_NAME(attention_amx),    &CPU_NAME(attention_amx_fast),
 #elif VEC_BF16
     &CPU_NAME(gemm_bf16),
 #endif

@@ -1,0 +1,132 @@
+/* Tiles of bf16, for gemm and attention: numbers as sums of two bf16 ones, and products of 32 rows by 32 columns.
+ *
+ *   sums[r][c] (+)= sum_k left[r][k] right[k][c]
+ *
+ * A tile has 16 rows of 64 bytes. Left operands are tiles of 16 rows by 32 k, right ones of 16 pairs of k by 16 columns. Both are
+ * high and low numbers; without `exact` the left one's low numbers are left out, and never read. */
+#ifndef TINCT_CPU_AMX_H
+#define TINCT_CPU_AMX_H
+
+#include <stdbool.h>
+
+#include "device/cpu/kernels/vec.h"
+
+#if VEC_AMX
+
+enum {
+    STEP = 32,                         /* k of a tile */
+    STRIP = 32,                        /* rows, and columns, of two tiles */
+    TILE = 16 * STEP,                  /* bf16 numbers of one */
+};
+
+/* ---- conversion --------------------------------------------------------------- */
+
+/* 32 floats to bf16, and what is missing to bf16 again. */
+VEC_INLINE void split_32(uint16_t *high, uint16_t *low, const float *from, bool exact)
+{
+    __m512 a = _mm512_loadu_ps(from), b = _mm512_loadu_ps(from + 16);
+    __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+
+    _mm512_store_si512(high, both);
+    if (!exact) return;
+    __m512i first = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)), 16);
+    __m512i second = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1)), 16);
+    a -= _mm512_castsi512_ps(first);
+    b -= _mm512_castsi512_ps(second);
+    _mm512_store_si512(low, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+}
+
+/* Two rows of 16 floats to pairs of bf16: high takes the first 16 bits, low those of the rest, rounded. */
+VEC_INLINE void pair_16(__m512i *high, __m512i *low, __m512 even, __m512 odd)
+{
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u), half = _mm512_set1_epi32(0x8000);
+    __m512i even_high = _mm512_and_si512(_mm512_castps_si512(even), upper);
+    __m512i odd_high = _mm512_and_si512(_mm512_castps_si512(odd), upper);
+
+    *high = _mm512_or_si512(_mm512_srli_epi32(even_high, 16), odd_high);
+    even -= _mm512_castsi512_ps(even_high);
+    odd -= _mm512_castsi512_ps(odd_high);
+    __m512i even_low = _mm512_add_epi32(_mm512_castps_si512(even), half);
+    __m512i odd_low = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(odd), half), upper);
+    *low = _mm512_or_si512(_mm512_srli_epi32(even_low, 16), odd_low);
+}
+
+/* The same to a step of a right operand, [low, high][2] tiles: k and k + 1 of columns [c, c + 16), c < 32. */
+VEC_INLINE void store_pair(uint16_t *step, uint32_t k, uint32_t c, __m512 even, __m512 odd)
+{
+    uint16_t *to = step + (c / 16) * TILE + k % STEP * 16;
+    __m512i high, low;
+
+    pair_16(&high, &low, even, odd);
+    _mm512_store_si512(to + 2 * TILE, high);
+    _mm512_store_si512(to, low);
+}
+
+/* ---- products: sums in registers 0 to 3, the right operand in 4 and 5, the left in 6 and 7 ------------ */
+
+VEC_INLINE void zero_sums(void)
+{
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+}
+
+/* row: floats from row to row. */
+VEC_INLINE void load_sums(const float *sums, size_t row)
+{
+    _tile_loadd(0, sums, row * 4);
+    _tile_loadd(1, sums + 16, row * 4);
+    _tile_loadd(2, sums + 16 * row, row * 4);
+    _tile_loadd(3, sums + 16 * row + 16, row * 4);
+}
+
+VEC_INLINE void store_sums(float *sums, size_t row)
+{
+    _tile_stored(0, sums, row * 4);
+    _tile_stored(1, sums + 16, row * 4);
+    _tile_stored(2, sums + 16 * row, row * 4);
+    _tile_stored(3, sums + 16 * row + 16, row * 4);
+}
+
+VEC_INLINE void load_left(const uint16_t *tiles)
+{
+    _tile_loadd(6, tiles, 64);
+    _tile_loadd(7, tiles + TILE, 64);
+}
+
+VEC_INLINE void load_right(const uint16_t *tiles)
+{
+    _tile_loadd(4, tiles, 64);
+    _tile_loadd(5, tiles + TILE, 64);
+}
+
+VEC_INLINE void add_products(void)
+{
+    _tile_dpbf16ps(0, 6, 4);
+    _tile_dpbf16ps(1, 6, 5);
+    _tile_dpbf16ps(2, 7, 4);
+    _tile_dpbf16ps(3, 7, 5);
+}
+
+/* One step of 32 k: two tiles of the left operand's high and low numbers each, [low, high][2] of the right's. */
+VEC_INLINE void add_step(const uint16_t *high, const uint16_t *low, const uint16_t *right, const bool exact)
+{
+    load_left(high);
+    load_right(right);
+    add_products();
+    load_right(right + 2 * TILE);
+    add_products();
+    if (!exact) return;
+    load_left(low);
+    add_products();
+}
+
+/* The compiler does not know that tiles read and write memory: stores stay on their side of this. */
+VEC_INLINE void tile_fence(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+#endif
+#endif
