@@ -99,17 +99,18 @@ static bool open_all(struct lora_stack *l, struct tinct_err *err)
 
 /* ---- words ------------------------------------------------------------------------ */
 
-static bool is_hashed(const struct lora_stack *l, size_t at)
+/* Was the same file called by the same name before? */
+static bool is_repeated(const struct lora_stack *l, size_t at)
 {
     for (size_t i = 0; i < at; i++)
-        if (!strcmp(l->wishes[i].name, l->wishes[at].name)) return true;
+        if (l->wishes[i].adapter == l->wishes[at].adapter && !strcmp(l->wishes[i].name, l->wishes[at].name)) return true;
     return false;
 }
 
 static void add_hashes(struct lora_stack *l)
 {
     for (size_t i = 0; i < l->count; i++) {
-        if (is_hashed(l, i)) continue;
+        if (is_repeated(l, i)) continue;
         if (l->hashes.length) str_add(&l->hashes, ", ");
         for (const char *c = l->wishes[i].name; *c; c++)
             if (*c != ':' && *c != ',') str_add_bytes(&l->hashes, c, 1);
@@ -125,6 +126,7 @@ static bool add_words(struct lora_stack *l, const struct tinct_txt2img *p, bool 
 
     lora_strip(&plain, p->prompt, &l->parsed, true);
     for (size_t i = 0; ok && i < l->count; i++) {
+        if (is_repeated(l, i)) continue;
         ok = lora_missing_words(l->t, &l->wishes[i], plain.bytes ? plain.bytes : "", p->triggers ? &words : &missing);
         if (fresh && missing.length)
             context_log(l->t, TINCT_LOG_INFO, "%s: not in the prompt are its trigger words: %s", l->wishes[i].name, missing.bytes);

@@ -61,7 +61,7 @@ bool lora_wish_find(struct lora_wish *wish, struct tinct *t, struct lora_places 
 
 /* lora_words.c: lines for the log. */
 void lora_tell(const struct tinct *t, const struct lora_wish *wish, int steps);
-void lora_tell_tags(const struct tinct *t, const struct prompt *parsed);   /* arguments that nobody knows */
+void lora_tell_tags(const struct tinct *t, const struct prompt *parsed);   /* words and arguments that nobody knows */
 
 /* The trigger words of wish that text lacks, at *out with ", " between them: all of a list, the first of a choice of
  * which text holds none. False without memory. */

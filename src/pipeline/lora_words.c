@@ -71,18 +71,28 @@ void lora_tell(const struct tinct *t, const struct lora_wish *w, int steps)
     tell_details(t, w);
 }
 
-void lora_tell_tags(const struct tinct *t, const struct prompt *parsed)
+static bool is_known_argument(const struct prompt_arg *arg)
 {
     static const char *const known[] = { "te", "unet", "dyn", "lbw", "w", "start", "stop", "step" };
 
-    for (size_t i = 0; i < parsed->lora_count; i++) {
-        const struct prompt_tag *tag = &parsed->tags[parsed->loras[i].tag];
-        for (size_t k = 0; k < tag->arg_count; k++) {
-            bool is_known = !tag->args[k].key;
-            for (size_t n = 0; !is_known && n < sizeof known / sizeof *known; n++) is_known = !strcmp(tag->args[k].key, known[n]);
-            if (!is_known)
-                context_log(t, TINCT_LOG_WARN, "<lora:%s>: %s= is unknown and does nothing", parsed->loras[i].name, tag->args[k].key);
-        }
+    for (size_t i = 0; arg->key && i < sizeof known / sizeof *known; i++)
+        if (!strcmp(arg->key, known[i])) return true;
+    return !arg->key;
+}
+
+static bool is_lora(const struct prompt_tag *tag)
+{
+    return !strcmp(tag->word, "lora") || !strcmp(tag->word, "lyco");
+}
+
+void lora_tell_tags(const struct tinct *t, const struct prompt *parsed)
+{
+    for (size_t i = 0; i < parsed->tag_count; i++) {
+        const struct prompt_tag *tag = &parsed->tags[i];
+        if (!is_lora(tag)) context_log(t, TINCT_LOG_WARN, "<%s:...> in the prompt does nothing: only <lora:...> is known", tag->word);
+        for (size_t k = 0; is_lora(tag) && k < tag->arg_count; k++)
+            if (!is_known_argument(&tag->args[k]))
+                context_log(t, TINCT_LOG_WARN, "<lora:%s>: %s= is unknown and does nothing", tag->args[0].value, tag->args[k].key);
     }
 }
 
@@ -132,7 +142,7 @@ void lora_strip(struct str *out, const char *text, const struct prompt *parsed, 
 
     for (size_t i = 0; i < parsed->tag_count; i++) {
         const struct prompt_tag *tag = &parsed->tags[i];
-        if (!any_tag && strcmp(tag->word, "lora") && strcmp(tag->word, "lyco")) continue;
+        if (!any_tag && !is_lora(tag)) continue;
         str_add_bytes(out, text + kept, tag->begin - kept);
         kept = tag->end;
     }

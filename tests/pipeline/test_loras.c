@@ -381,7 +381,10 @@ static void one_line_says_what_matched(void **state)
     assert_null(strstr(said, "trigger"));
     tinct_image_free(&image);
     image = paint("a cat <lora:arcane:0.8:oops=3>");
-    says("oops= is unknown");
+    says("<lora:arcane>: oops= is unknown");
+    tinct_image_free(&image);
+    image = paint("a cat <hypernet:anime:0.5>");
+    says("<hypernet:...> in the prompt does nothing");
     tinct_image_free(&image);
 }
 
