@@ -45,9 +45,9 @@ static bool walk_entry(struct walk *walk, const char *path, int depth)
 
     if (lstat(path, &st)) return true; /* gone meanwhile */
     if (S_ISDIR(st.st_mode)) return depth == DEEPEST || walk_folder(walk, path, depth + 1);
-    if (!S_ISREG(st.st_mode)) return true; /* a link leads out, or to a file that is listed */
+    if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) return true;
     return walk->tell(walk->user, &(struct folder_file) { path, path + walk->root_bytes + 1, (uint64_t)st.st_dev,
-                                                          (uint64_t)st.st_ino }, walk->err);
+                                                          (uint64_t)st.st_ino, S_ISLNK(st.st_mode) }, walk->err);
 }
 
 static bool walk_folder(struct walk *walk, const char *path, int depth)

@@ -235,7 +235,11 @@ char *lora_list_text(struct lora_folder *folder, const struct lora_targets *targ
     }
     for (size_t i = 0; i < lora_folder_count(folder); i++)
         put_entry(&w, json ? NULL : &s, lora_folder_at(folder, i), targets, width);
-    if (!json) return str_take(&s, err);
+    if (!json) {
+        size_t links = lora_folder_links(folder);
+        if (links) str_addf(&s, "%zu symbolic link%s passed over: links are not followed\n", links, links > 1 ? "s" : "");
+        return str_take(&s, err);
+    }
     json_end(&w);
     return json_finish(&w, err);
 }

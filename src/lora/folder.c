@@ -23,6 +23,7 @@ struct lora_folder {
     char *cache_dir;
     struct listed *files;
     size_t count, room;
+    struct str links; /* names of symbolic links, a line each */
     bool aliases_read;
 };
 
@@ -65,12 +66,21 @@ static bool make_room(struct lora_folder *f, struct tinct_err *err)
     return true;
 }
 
+static bool add_link(struct lora_folder *f, const char *name)
+{
+    str_add_bytes(&f->links, name, strlen(name) - (sizeof extension - 1));
+    str_add(&f->links, "\n");
+    return true; /* without memory they are not told of, no more */
+}
+
 /* A folder_tell. */
 static bool add_file(void *user, const struct folder_file *file, struct tinct_err *err)
 {
     struct lora_folder *f = user;
 
-    if (!ends(file->name, extension) || is_known(f, file)) return true;
+    if (!ends(file->name, extension)) return true;
+    if (file->is_link) return add_link(f, file->name);
+    if (is_known(f, file)) return true;
     if (f->count == MOST_FILES)
         return tinct_fail(err, TINCT_ERR_ARG, "%.*s: holds more than %d LoRA files",
                           (int)(strlen(file->path) - strlen(file->name) - 1), file->path, MOST_FILES);
@@ -116,6 +126,7 @@ void lora_folder_free(struct lora_folder *folder)
         free((char *)folder->files[i].shown.alias);
     }
     free(folder->files);
+    str_free(&folder->links);
     free(folder->cache_dir);
     free(folder);
 }
@@ -140,6 +151,14 @@ bool lora_folder_add_models(struct lora_folder *folder, const char *models, stru
         if (!ok) return false;
     }
     return true;
+}
+
+size_t lora_folder_links(const struct lora_folder *folder)
+{
+    size_t count = 0;
+
+    for (const char *c = folder->links.bytes; c && *c; c++) count += *c == '\n';
+    return count;
 }
 
 size_t lora_folder_count(const struct lora_folder *folder)
@@ -258,6 +277,18 @@ static void refuse_several(const struct lora_folder *folder, const char *name, e
     str_free(&list);
 }
 
+/* Is name the name or the stem of one of the links? */
+static bool is_link(const struct lora_folder *folder, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (const char *line = folder->links.bytes; line && *line; line = strchr(line, '\n') + 1) {
+        const char *end = strchr(line, '\n'), *at = end - length;
+        if ((size_t)(end - line) >= length && !strncmp(at, name, length) && (at == line || at[-1] == '/')) return true;
+    }
+    return false;
+}
+
 static void refuse_unknown(const struct lora_folder *folder, const char *name, struct tinct_err *err)
 {
     const char **names = malloc((folder->count + 1) * sizeof *names);
@@ -267,11 +298,14 @@ static void refuse_unknown(const struct lora_folder *folder, const char *name, s
     for (size_t i = 0; names && i < folder->count; i++) names[i] = folder->files[i].shown.name;
     if (names) found = nearest_names(name, names, folder->count, best, 3);
     for (size_t i = 0; i < found; i++) str_addf(&list, "%s%s", i ? ", " : "", names[best[i]]);
-    if (found)
+    if (is_link(folder, name))
+        tinct_fail(err, TINCT_ERR_ARG, "LoRA \"%s\" is a symbolic link, which is not followed", name);
+    else if (found)
         tinct_fail(err, TINCT_ERR_ARG, "LoRA \"%s\" is not there; the nearest names are %s", name,
                    list.bytes ? list.bytes : "");
     else tinct_fail(err, TINCT_ERR_ARG, "LoRA \"%s\" is not there; the folders hold no LoRA at all", name);
-    tinct_advise(err, "`tinct loras` lists all");
+    tinct_advise(err, is_link(folder, name) ? "name the folder of the file itself, or move it here"
+                                            : "`tinct loras` lists all");
     str_free(&list);
     free(names);
 }

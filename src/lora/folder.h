@@ -40,6 +40,9 @@ bool lora_folder_add_models(struct lora_folder *folder, const char *models, stru
 size_t lora_folder_count(const struct lora_folder *folder);
 const struct lora_entry *lora_folder_at(const struct lora_folder *folder, size_t index);
 
+/* Symbolic links that were passed over. */
+size_t lora_folder_links(const struct lora_folder *folder);
+
 /* The file of a name: its name below the folder, its stem, its alias, or 8 or more hex
  * digits of its hash, in this order; ".safetensors" may follow the first two, and '\\' stand for '/'. Case counts.
  * Aliases and hashes are only read when it comes to them.

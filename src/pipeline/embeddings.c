@@ -111,7 +111,7 @@ static bool add_file(void *user, const struct folder_file *file, struct tinct_er
     enum sort sort;
     const char *ending = ending_of(file->name, &sort);
 
-    if (!ending || is_listed(e, file->path)) return true;
+    if (!ending || file->is_link || is_listed(e, file->path)) return true;
     return add_entry(e, file->path, file->name, (size_t)(ending - file->name), sort, err) != NULL;
 }
 

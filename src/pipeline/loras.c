@@ -165,7 +165,7 @@ static char *describe_one(struct tinct_loras *l, const char *name, bool json, st
 }
 
 /* What to do where there is nothing to list. */
-static char *describe_none(const struct tinct_lora_list_options *o, struct tinct_err *err)
+static char *describe_none(const struct tinct_lora_list_options *o, size_t links, struct tinct_err *err)
 {
     const char *folder = o->lora_dir ? o->lora_dir : o->models_dir ? o->models_dir : "";
     bool slash = !folder[0] || folder[strlen(folder) - 1] == '/';
@@ -173,6 +173,7 @@ static char *describe_none(const struct tinct_lora_list_options *o, struct tinct
 
     if (folder[0]) str_addf(&s, "No LoRAs in %s%s: put .safetensors files there.\n", folder, slash ? "" : "/");
     else str_add(&s, "No LoRAs: no folder is named.\n");
+    if (links) str_addf(&s, "%zu symbolic link%s passed over: links are not followed\n", links, links > 1 ? "s" : "");
     return str_take(&s, err);
 }
 
@@ -183,7 +184,7 @@ char *tinct_describe_loras(const struct tinct_lora_list_options *options, const 
     char *text = NULL;
 
     if (l && name) text = describe_one(l, name, json, err);
-    else if (l && !json && !tinct_loras_count(l)) text = describe_none(options, err);
+    else if (l && !json && !tinct_loras_count(l)) text = describe_none(options, lora_folder_links(l->folder), err);
     else if (l) text = lora_list_text(l->folder, l->targets, json, err);
     tinct_loras_close(l);
     return text;

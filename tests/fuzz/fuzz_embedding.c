@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tensor/safetensors.h"
 #include "tensor_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -38,14 +39,16 @@ static void write_raw(const uint8_t *bytes, size_t size, const char *path)
 /* Tensors of known names and small sizes, four bytes of input each, values from what is left. */
 static void write_tensors(const uint8_t *bytes, size_t size, const char *path)
 {
-    static const char *const names[] = { "emb_params", "string_to_param.*", "clip_l", "clip_g", "<cat>", "step" };
+    static const char *const names[] = { "emb_params", "string_to_param.*", "clip_l", "clip_g", "<cat>", "step",
+                                         "bundle_emb.a.string_to_param.*", "bundle_emb.a.clip_l", "bundle_emb.b.clip_g",
+                                         "bundle_emb.." };
     static const enum dtype types[] = { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64, DTYPE_I64, DTYPE_BOOL, DTYPE_F8_E4M3 };
     struct tensor_file f;
     unsigned used = 0;
 
     tensor_file_begin(&f);
     for (unsigned i = 0; i < 3 && size >= 4; i++, bytes += 4, size -= 4) {
-        unsigned name = bytes[0] % 6;
+        unsigned name = bytes[0] % 10;
         uint32_t shape[] = { bytes[2] % 80, bytes[3] % 8, 2 };
         if (used & 1u << name) continue;
         used |= 1u << name;
@@ -92,6 +95,23 @@ static void decode(const uint8_t *bytes, size_t size, bool wrap)
     free(text);
 }
 
+/* Every one that a LoRA file would bring. */
+static void read_bundled(const char *path)
+{
+    struct tinct_err err = { 0 };
+    struct safetensors *st = safetensors_open(path, &err);
+    struct embedding e;
+
+    for (uint32_t i = 0; st && i < safetensors_count(st); i++) {
+        size_t length = 0;
+        const char *name = embedding_bundled_name(safetensors_at(st, i)->name, &length);
+        if (!name) continue;
+        bool ok = embedding_read_bundled(&e, st, name, length, WIDTH, &err);
+        check_result(ok, &e, &err);
+    }
+    safetensors_close(st);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static char path[64];
@@ -111,6 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     else write_raw(bytes + 1, size - 1, path);
     bool ok = embedding_read(&e, path, WIDTH, &err);
     check_result(ok, &e, &err);
+    read_bundled(path);
     unlink(path);
     return 0;
 }

@@ -164,6 +164,9 @@ static void names_are_never_paths(void **state)
     }
     snprintf(absolute, sizeof absolute, "%s", temporary_path("loras/styles/arcane"));
     assert_null(lora_folder_find(f, absolute, &err));
+    assert_int_equal(lora_folder_links(f), 2); /* told of, not followed */
+    check_refused(lora_folder_find(f, "link", &err) != NULL, &err, TINCT_ERR_ARG, "\"link\" is a symbolic link, which is not followed");
+    check_refused(lora_folder_find(f, "ink", &err) != NULL, &err, TINCT_ERR_ARG, "is not there");
     lora_folder_free(f);
 }
 
