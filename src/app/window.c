@@ -59,37 +59,16 @@ static const char *config_dir(char *path, size_t size)
     return access(path, R_OK | W_OK | X_OK) == 0 ? path : NULL;
 }
 
-static bool fill_form(struct form *form, const struct window_wishes *wishes)
-{
-    const struct tinct_txt2img *p = wishes->picture;
-
-    if (!form_init(form) || !form_set_text(&form->prompt, p->prompt) ||
-        (p->negative && !form_set_text(&form->negative, p->negative)))
-        return false;
-    snprintf(form->model, sizeof form->model, "%s", wishes->options->model ? wishes->options->model : "");
-    snprintf(form->sampler, sizeof form->sampler, "%s", p->sampler ? p->sampler : "");
-    snprintf(form->scheduler, sizeof form->scheduler, "%s", p->scheduler ? p->scheduler : "");
-    form->width = p->width;
-    form->height = p->height;
-    if (p->steps) form->steps = p->steps;
-    if (p->clip_skip) form->clip_skip = p->clip_skip;
-    if (p->guidance > 0) form->guidance = p->guidance;
-    form->count = wishes->count;
-    form->seed = p->seed;
-    form->keep_seed = wishes->seed_given;
-    form->eta_given = p->eta != NULL;
-    form->eta = p->eta ? *p->eta : 0.0f;
-    form->rng = p->rng;
-    return true;
-}
-
 enum exit_code window_show(const struct window_wishes *wishes)
 {
     char output[OUTPUT_PATH_BYTES], config[4096], **models;
     size_t model_count = model_list(MODEL_CHECKPOINT, wishes->models, &models);
     struct window_options o = {
         .open = *wishes->options,
-        .form_given = wishes->prompt_given,
+        .picture = *wishes->picture,
+        .count = wishes->count > 1 || wishes->start ? wishes->count : 0,
+        .seed_given = wishes->seed_given,
+        .prompt_given = wishes->prompt_given,
         .start = wishes->start,
         .models = (const char *const *)models,
         .model_count = model_count,
@@ -107,8 +86,8 @@ enum exit_code window_show(const struct window_wishes *wishes)
     struct tinct_err err = { .text = "no memory for the window", .code = TINCT_ERR_MEMORY };
 
     output_folder(output, sizeof output, wishes->output);
-    bool ok = fill_form(&o.form, wishes) && window_run(&o, &err);
-    form_free(&o.form);
+    if (!wishes->seed_given && !wishes->start) o.picture.seed = -1;
+    bool ok = window_run(&o, &err);
     for (size_t i = 0; i < model_count; i++) free(models[i]);
     free(models);
     return ok ? EXIT_DONE : app_fail_as(&err);

@@ -25,6 +25,7 @@ static void read_extras(struct read_recipe *r)
     const char *emphasis = infotext_extra(&r->info, "Emphasis");
     double eta;
 
+    p->lora_hashes = infotext_extra(&r->info, "Lora hashes");
     for (int i = 0; i < 2; i++) {
         const char *text = infotext_extra(&r->info, eta_keys[i]);
         if (!text || !str_to_double(text, &eta)) continue;

@@ -151,7 +151,7 @@ void edit_free(struct edit *e)
     *e = (struct edit) { 0 };
 }
 
-void edit_set(struct edit *e, const char *text)
+void edit_set(struct edit *e, const char *text, bool joined)
 {
     char *fresh = clean(text, EDIT_BYTES_MOST);
 
@@ -161,7 +161,8 @@ void edit_set(struct edit *e, const char *text)
     }
     size_t bytes = strlen(fresh), caret = e->caret < bytes ? e->caret : bytes;
     while (caret > 0 && is_inside(fresh[caret])) caret--;
-    change(e, fresh, caret, false);
+    change(e, fresh, caret, joined);
+    e->typing = joined;
 }
 
 void edit_selection(const struct edit *e, size_t *begin, size_t *end)

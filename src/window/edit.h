@@ -27,8 +27,9 @@ bool edit_init(struct edit *e, const char *text);
 void edit_free(struct edit *e);
 
 /* The whole text anew, as one step that can be undone; nothing when it is the same. Invalid UTF-8 and
- * control characters other than line breaks are left out; cut at EDIT_BYTES_MOST. The caret stays where it was as far as it can. */
-void edit_set(struct edit *e, const char *text);
+ * control characters other than line breaks are left out; cut at EDIT_BYTES_MOST. The caret stays where it was as far as it can.
+ * joined: one step with the change before, as while a slider moves. */
+void edit_set(struct edit *e, const char *text, bool joined);
 
 /* Replaces the selection. */
 void edit_insert(struct edit *e, const char *text, bool typed);

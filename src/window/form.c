@@ -45,6 +45,7 @@ struct tinct_txt2img form_picture(const struct form *form)
     return (struct tinct_txt2img) {
         .prompt = form->prompt,
         .negative = form->negative,
+        .lora_hashes = *form->lora_hashes ? form->lora_hashes : NULL,
         .width = form->width,
         .height = form->height,
         .steps = form->steps,
@@ -83,6 +84,7 @@ bool form_restore(struct form *form, const struct tinct_recipe *recipe)
     form->ensd = p->ensd;
     form->subseed = p->subseed;
     form->subseed_strength = p->subseed_strength;
+    snprintf(form->lora_hashes, sizeof form->lora_hashes, "%s", p->lora_hashes ? p->lora_hashes : "");
     return true;
 }
 

@@ -4,7 +4,7 @@
 
 #include "tinct.h"
 
-enum { FORM_PATH_BYTES = 4096, FORM_NAME_BYTES = 64 };
+enum { FORM_PATH_BYTES = 4096, FORM_NAME_BYTES = 64, FORM_HASHES_BYTES = 2048 };
 
 struct form {
     char *prompt, *negative;             /* allocated */
@@ -23,6 +23,7 @@ struct form {
     uint32_t ensd;
     int64_t subseed;
     float subseed_strength;
+    char lora_hashes[FORM_HASHES_BYTES];  /* "": none */
 };
 
 /* The usual settings with empty prompts. False without memory; form_free all the same. */

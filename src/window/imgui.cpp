@@ -245,7 +245,7 @@ struct ui *ui_open(const struct ui_options *options, struct tinct_err *err)
     ui->wake_type = SDL_RegisterEvents(1);
     set_style(ui);
     for (unsigned c = 0x20; c < 0x180; c++) ui->wanted[c] = c < 0x7f || c >= 0xa0;
-    ui_need(ui, "–—‘’“”…•→↔×−✕");
+    ui_need(ui, "–—‘’“”…•←→↔×−");
     make_checker(ui);
     SDL_StartTextInput();
     return ui;
@@ -366,7 +366,7 @@ void ui_need(struct ui *ui, const char *text)
         ui->wanted[c] = true;
         ui->far_east |= c >= 0x2e80;
         ui->fonts_stale = true;
-        ui->owed = std::max(ui->owed, 2);
+        ui->owed = std::max(ui->owed, 3);
     }
 }
 
@@ -403,7 +403,7 @@ static void take_event(struct ui *ui, const SDL_Event &e)
     if (e.type == SDL_QUIT || (e.type == SDL_WINDOWEVENT && e.window.event == SDL_WINDOWEVENT_CLOSE)) ui->closing = true;
     ImGui_ImplSDL2_ProcessEvent(&e);
     keep_event(ui, e);
-    ui->owed = std::max(ui->owed, e.type == ui->wake_type ? 1 : 2); // hovering shows in the frame after
+    ui->owed = std::max(ui->owed, e.type == ui->wake_type ? 1 : 3); // pressed, let go, and what that changed
 }
 
 bool ui_wait(struct ui *ui)
@@ -426,7 +426,7 @@ void ui_wake(struct ui *ui)
 
 void ui_again(struct ui *ui)
 {
-    ui->owed = std::max(ui->owed, 2);
+    ui->owed = std::max(ui->owed, 3);
 }
 
 void ui_begin(struct ui *ui)
@@ -686,6 +686,7 @@ struct ui_area ui_area(struct ui *ui, const char *id, struct ui_rect r)
     a.over = ImGui::IsItemHovered();
     a.held = ImGui::IsItemActive();
     a.pressed = ImGui::IsItemActivated();
+    a.released = ImGui::IsItemDeactivated();
     a.doubled = a.over && ImGui::IsMouseDoubleClicked(0);
     return a;
 }
@@ -797,6 +798,12 @@ bool ui_field(struct ui *ui, const char *id, struct ui_rect r, char *text, size_
     bool changed = ImGui::InputTextWithHint(id, hint, text, size);
     ImGui::PopStyleVar();
     return changed;
+}
+
+void ui_focus_next(struct ui *ui)
+{
+    (void)ui;
+    ImGui::SetKeyboardFocusHere();
 }
 
 void ui_unfocus(struct ui *ui)

@@ -217,6 +217,7 @@ static int run(void *user)
         p->waiting = (struct job) { 0 };
         p->has_waiting = p->stop = false;
         p->status.stopping = false;
+        p->status.purpose = p->job.purpose;
         p->status.step_ms = 0;
         SDL_UnlockMutex(p->lock);
         tell(p, false, "", "");

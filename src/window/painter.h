@@ -18,9 +18,15 @@ struct painter_options {
 
 enum painter_phase { PAINTER_IDLE, PAINTER_LOADING, PAINTER_PAINTING };
 
+enum painter_purpose {
+    PAINTER_KEEP,                   /* painted, saved, handed over */
+    PAINTER_COMPARE,                /* not saved: what the selected picture is held against */
+};
+
 struct painter_status {
     enum painter_phase phase;
     bool stopping;
+    enum painter_purpose purpose;
     int image, images, step, steps; /* of the job: 0-based, count, finished, count */
     double step_ms;                 /* smoothed; 0: not known yet */
     double began;                   /* seconds, SDL's clock: of the phase */
@@ -31,11 +37,6 @@ struct painter_status {
     char message[1024], advice[512];/* the last thing that went wrong or was stopped; "" */
     bool failed;                    /* the message is of a failure */
     unsigned previews;              /* counts them */
-};
-
-enum painter_purpose {
-    PAINTER_KEEP,                   /* painted, saved, handed over */
-    PAINTER_COMPARE,                /* not saved: what the selected picture is held against */
 };
 
 struct painter_picture {

@@ -142,7 +142,7 @@ void recipe_panel_show(struct window *w, struct ui_rect r)
     struct ui *ui = w->ui;
     struct form *f = &w->form;
     float scrolled = ui_scroll_begin(ui, "recipe", r);
-    struct grid g = { w, { r.x, r.y - scrolled, r.w - ui_px(ui, 12), r.h }, 0, ui_px(ui, 74), ui_px(ui, 28), ui_px(ui, 6) };
+    struct grid g = { w, { r.x, r.y - scrolled, r.w - ui_px(ui, 12), r.h }, 0, ui_px(ui, 90), ui_px(ui, 28), ui_px(ui, 6) };
     struct ui_rect left, right;
 
     g.y = g.r.y;

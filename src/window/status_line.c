@@ -29,6 +29,7 @@ static void write_work(char *out, size_t size, const struct window *w)
         snprintf(out, size, "loading %.300s…", name_of(w->form.model));
         return;
     }
+    if (s->purpose == PAINTER_COMPARE) snprintf(pictures, sizeof pictures, "comparing, ");
     if (s->images > 1) snprintf(pictures, sizeof pictures, "picture %d of %d, ", s->image + 1, s->images);
     if (s->stopping || !s->steps || !s->step) {
         snprintf(out, size, "%s%s", pictures, s->stopping ? "stopping…" : "reading the prompt…");
@@ -68,6 +69,23 @@ static bool write_left(char *out, size_t size, const struct window *w)
     return false;
 }
 
+/* "Save as [path] [Save] [Cancel]" in its place. */
+static void show_save(struct window *w, struct ui_rect r)
+{
+    struct ui *ui = w->ui;
+    float pad = ui_px(ui, 12), word = ui_px(ui, 64), button = ui_px(ui, 70), gap = ui_px(ui, 6), inset = ui_px(ui, 2);
+    struct ui_rect field = { r.x + pad + word, r.y + inset, r.w - 2 * pad - word - 2 * (button + gap), r.h - 2 * inset };
+    struct ui_rect save = { field.x + field.w + gap, field.y, button, field.h }, cancel = { save.x + button + gap, field.y, button, field.h };
+
+    ui_label(ui, UI_SMALL, UI_TEXT, (struct ui_rect) { r.x + pad, r.y, word, r.h }, 0, "Save as");
+    if (w->save_begins) ui_focus_next(ui);
+    w->save_begins = false;
+    ui_field(ui, "##save", field, w->save_path, sizeof w->save_path, "path of a PNG");
+    trace_mark(&w->trace, "save", field, "%s", w->save_path);
+    if (ui_button(ui, "Save##save", save, UI_PRIMARY)) files_save(w);
+    if (ui_button(ui, "Cancel##save", cancel, UI_PLAIN)) w->saving = false;
+}
+
 void status_line_show(struct window *w, struct ui_rect r)
 {
     struct ui *ui = w->ui;
@@ -80,6 +98,10 @@ void status_line_show(struct window *w, struct ui_rect r)
     if (memory >= 1024) snprintf(right, sizeof right, "%s   %.1f GiB", device, memory / 1024);
     else snprintf(right, sizeof right, "%s   %.0f MiB", device, memory);
     ui_fill(ui, r, UI_PANEL, 0);
+    if (w->saving) {
+        show_save(w, r);
+        return;
+    }
     right_w = ui_width(ui, UI_SMALL, right, 0);
     if (right_w > r.w * 0.45f) right_w = r.w * 0.45f;
     ui_label(ui, UI_SMALL, UI_FAINT, (struct ui_rect) { r.x + r.w - pad - right_w, r.y, right_w, r.h }, 1, right);

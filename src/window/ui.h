@@ -119,7 +119,7 @@ void ui_checker(struct ui *ui, struct ui_rect r);
 /* ---- widgets ---- */
 
 struct ui_area {
-    bool over, held, pressed, clicked, doubled;    /* clicked: pressed and released on it */
+    bool over, held, pressed, released, clicked, doubled;   /* clicked: pressed and released on it */
 };
 /* A part that takes the mouse and shows nothing. id: unlike all others' in the same scroll. */
 struct ui_area ui_area(struct ui *ui, const char *id, struct ui_rect r);
@@ -133,6 +133,7 @@ bool ui_float(struct ui *ui, const char *id, struct ui_rect r, float *value, flo
 bool ui_seed(struct ui *ui, const char *id, struct ui_rect r, int64_t *value);
 bool ui_choice(struct ui *ui, const char *id, struct ui_rect r, int *index, const char *const *names, int count);
 bool ui_field(struct ui *ui, const char *id, struct ui_rect r, char *text, size_t size, const char *hint);
+void ui_focus_next(struct ui *ui);                 /* the next field takes the keyboard, all of it selected */
 void ui_unfocus(struct ui *ui);                    /* takes the keyboard from ImGui's fields */
 void ui_enable(struct ui *ui, bool enabled);       /* false: widgets from here on are greyed and dead, until true */
 void ui_tip(struct ui *ui, const char *text);      /* shown while the mouse is on the last widget */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "window/parts.h"
+#include "window/settings.h"
 
 void window_say(struct window *w, bool bad, const char *fmt, ...)
 {
@@ -48,7 +49,32 @@ void window_use_model(struct window *w, const char *path)
     for (int i = 0; i < w->model_count; i++) listed |= strcmp(w->model_paths[i], path) == 0;
     if (!listed && !list_model(w, path)) return;
     if (path != w->form.model) snprintf(w->form.model, sizeof w->form.model, "%s", path);
+    window_list_loras(w);
     if (!window_busy(w)) painter_open(w->painter, &w->form);
+}
+
+/* ---- LoRAs ---- */
+
+static void wake(void *ui)
+{
+    ui_wake(ui);
+}
+
+void window_list_loras(struct window *w)
+{
+    const struct window_options *o = w->options;
+
+    shelf_close(w->shelf);
+    lora_panel_forget(w);
+    w->shelf_number++;
+    w->shelf = shelf_open(&(struct tinct_lora_list_options) {
+        .lora_dir = o->lora_dir, .models_dir = o->models_dir, .cache_dir = o->open.cache_dir,
+        .model = *w->form.model ? w->form.model : NULL }, wake, w->ui);
+}
+
+void window_lora_changed(struct window *w)
+{
+    if (w->automatic && w->shown.rgb) window_paint(w, false);
 }
 
 /* ---- painting ---- */
@@ -98,26 +124,51 @@ static void show_preview(struct window *w)
 {
     int width, height;
     unsigned char *rgb = painter_preview(w->painter, &width, &height);
+    bool compared = w->status.purpose == PAINTER_COMPARE;
 
-    if (rgb) view_set(w->ui, &w->view.picture, width, height, rgb, 8 * width, 8 * height);
+    if (rgb) view_set(w->ui, compared ? &w->view.other : &w->view.picture, width, height, rgb, 8 * width, 8 * height);
+    if (!compared && w->view.other.texture) compare_forget(w);
     free(rgb);
 }
 
-static void show_image(struct window *w, struct tinct_image *image, const char *path, double seconds)
+static void show_image(struct window *w, const struct tinct_image *image, const char *path)
 {
     tinct_image_free(&w->shown);
     w->shown = *image;
     snprintf(w->shown_path, sizeof w->shown_path, "%s", path);
-    w->shown_seconds = seconds;
     view_set(w->ui, &w->view.picture, image->width, image->height, image->rgb, image->width, image->height);
+    compare_forget(w);
 }
 
 static void take_picture(struct window *w, struct painter_picture *picture)
 {
+    if (picture->purpose == PAINTER_COMPARE) {
+        view_set(w->ui, &w->view.other, picture->image.width, picture->image.height, picture->image.rgb, picture->image.width,
+                 picture->image.height);
+        window_say(w, false, "without %s: c shows both, Space only this one", w->compared_lora);
+        tinct_image_free(&picture->image);
+        return;
+    }
     if (*picture->path && w->options->saved) w->options->saved(picture->path);
+    if (*picture->path) history_add(&w->history, w->ui, picture->path, &picture->image);
     window_say(w, false, "%s   %dx%d, seed %lld, %.1f s", picture->path, picture->image.width, picture->image.height,
                (long long)picture->image.seed, picture->seconds);
-    show_image(w, &picture->image, picture->path, picture->seconds);
+    show_image(w, &picture->image, picture->path);
+}
+
+static void take_loaded(struct window *w, struct loader_result *result)
+{
+    if (result->kind == LOADER_HISTORY) history_loaded(&w->history, w->ui, result);
+    if (result->kind == LOADER_LORA) lora_panel_loaded(w, result);
+    if (result->kind == LOADER_WHOLE && result->id == w->whole_id) {
+        if (!result->image.rgb) {
+            window_say(w, true, "%s", result->err.text);
+        } else if (!window_busy(w) || w->status.purpose == PAINTER_COMPARE) {
+            show_image(w, &result->image, result->path);
+            return;
+        }
+    }
+    tinct_image_free(&result->image);
 }
 
 /* What the painter has for us. */
@@ -125,6 +176,7 @@ static void listen(struct window *w)
 {
     enum painter_phase before = w->status.phase;
     struct painter_picture picture;
+    struct loader_result loaded;
 
     painter_status(w->painter, &w->status);
     if (w->status.previews != w->shown_preview) {
@@ -132,93 +184,15 @@ static void listen(struct window *w)
         show_preview(w);
     }
     while (painter_take(w->painter, &picture)) take_picture(w, &picture);
-    if (before != PAINTER_IDLE && w->status.phase == PAINTER_IDLE && w->status.failed)
+    while (loader_take(w->loader, &loaded)) take_loaded(w, &loaded);
+    if (before == PAINTER_IDLE || w->status.phase != PAINTER_IDLE) return;
+    if (w->view.picture.preview && w->shown.rgb)        /* stopped: back to the picture before */
+        view_set(w->ui, &w->view.picture, w->shown.width, w->shown.height, w->shown.rgb, w->shown.width, w->shown.height);
+    if (w->status.failed)
         window_say(w, true, "%s%s%s", w->status.message, *w->status.advice ? "; " : "", w->status.advice);
 }
 
 /* ---- a frame ---- */
-
-/* "12 / 75 tokens", or what is wrong with the prompt. */
-static void show_under_prompt(struct window *w, const struct prompt_box *box, const char *name, struct ui_rect r)
-{
-    char text[80] = "";
-    bool bad = box->error.code != TINCT_OK;
-
-    if (!bad && box->read) snprintf(text, sizeof text, "%d / %d tokens", box->read->tokens, 75 * box->read->chunks);
-    ui_label(w->ui, UI_SMALL, bad ? UI_ERROR : UI_FAINT, r, bad ? 0 : 1, bad ? box->error.text : text);
-    trace_mark(&w->trace, name, r, "%s", bad ? box->error.text : text);
-    if (bad && ui_area(w->ui, name, r).over) ui_tip(w->ui, box->error.text);
-}
-
-static float show_prompt(struct window *w, struct prompt_box *box, const char *name, const char *hint, struct ui_rect r)
-{
-    struct ui *ui = w->ui;
-    float under = ui_px(ui, 18);
-    char under_name[40];
-
-    prompt_box_read(box);
-    prompt_box_show(box, ui, name, r, hint);
-    trace_mark(&w->trace, name, r, "%s", box->edit.text);
-    snprintf(under_name, sizeof under_name, "%s.under", name);
-    show_under_prompt(w, box, under_name, (struct ui_rect) { r.x, r.y + r.h + ui_px(ui, 1), r.w, under });
-    return r.h + under + ui_px(ui, 5);
-}
-
-static void show_paint_button(struct window *w, struct ui_rect r)
-{
-    const struct painter_status *s = &w->status;
-    float check = ui_px(w->ui, 70);
-    struct ui_rect button = { r.x, r.y, r.w - check, r.h };
-
-    if (window_busy(w)) {
-        if (ui_button(w->ui, "Stop##paint", button, UI_PLAIN)) window_stop(w);
-        float share = s->steps > 0 ? ((float)s->image + (float)s->step / (float)s->steps) / (float)(s->images ? s->images : 1) : 0;
-        ui_fill(w->ui, (struct ui_rect) { button.x, button.y + button.h - ui_px(w->ui, 3), button.w * share, ui_px(w->ui, 3) }, UI_ACCENT, ui_px(w->ui, 1));
-        ui_tip(w->ui, "Esc");
-    } else {
-        if (ui_button(w->ui, "Paint##paint", button, UI_PRIMARY)) window_paint(w, !w->form.keep_seed);
-        ui_tip(w->ui, "Ctrl+Enter");
-    }
-    trace_mark(&w->trace, "paint", button, "%s", window_busy(w) ? "busy" : "idle");
-    struct ui_rect box = { r.x + r.w - check + ui_px(w->ui, 10), r.y, check - ui_px(w->ui, 10), r.h };
-    ui_check(w->ui, "auto", box, &w->automatic);
-    ui_tip(w->ui, "Paint again, from the same seed, whenever a LoRA's weight is moved");
-    trace_mark(&w->trace, "auto", box, "%s", w->automatic ? "on" : "off");
-}
-
-static void show_left(struct window *w, struct ui_rect r)
-{
-    struct ui *ui = w->ui;
-    float tall = r.h > ui_px(ui, 760) ? ui_px(ui, 132) : ui_px(ui, 92);
-
-    float y = r.y + show_prompt(w, &w->prompt, "prompt", "What shall be painted?", (struct ui_rect) { r.x, r.y, r.w, tall });
-    y += show_prompt(w, &w->negative, "negative", "What shall not be in it?", (struct ui_rect) { r.x, y, r.w, ui_px(ui, 54) });
-    show_paint_button(w, (struct ui_rect) { r.x, y, r.w, ui_px(ui, 34) });
-    y += ui_px(ui, 46);
-    recipe_panel_show(w, (struct ui_rect) { r.x, y, r.w, r.y + r.h - y });
-}
-
-static void show_view(struct window *w, struct ui_rect r)
-{
-    w->view_rect = r;
-    view_show(&w->view, w->ui, r);
-    if (!w->view.picture.texture && !window_busy(w))
-        ui_label(w->ui, UI_NORMAL, UI_FAINT, r, 0.5f, "Write a prompt, then Ctrl+Enter");
-    trace_mark(&w->trace, "view", r, "%dx%d zoom %.3f%s %s", w->view.picture.w, w->view.picture.h, (double)view_scale(&w->view, r),
-               w->view.picture.preview ? " preview" : "", w->shown_path);
-}
-
-static void show_all(struct window *w)
-{
-    struct ui *ui = w->ui;
-    struct ui_rect all = ui_window(ui);
-    float pad = ui_px(ui, 12), status = ui_px(ui, 26), left = ui_px(ui, all.w > ui_px(ui, 1250) ? 380 : 336);
-
-    show_view(w, (struct ui_rect) { left + 2 * pad, 0, all.w - left - 2 * pad, all.h - status });
-    show_left(w, (struct ui_rect) { pad, pad, left, all.h - status - 2 * pad });
-    status_line_show(w, (struct ui_rect) { 0, all.h - status, all.w, status });
-    if (w->help) help_show(w);
-}
 
 bool window_frame(struct window *w)
 {
@@ -228,64 +202,119 @@ bool window_frame(struct window *w)
     ui_begin(w->ui);
     trace_begin(&w->trace);
     keys_take(w);
-    show_all(w);
+    layout_show(w);
     trace_end(&w->trace);
     ui_end(w->ui);
     return open;
 }
 
-/* ---- opening and closing ---- */
+/* ---- settings ---- */
 
-static void wake(void *ui)
+/* What the command line gives goes before what was remembered. */
+static bool settle_form(struct window *w, struct settings *s)
 {
-    ui_wake(ui);
+    const struct window_options *o = w->options;
+    const struct tinct_txt2img *p = &o->picture;
+    struct form *f = &s->form;
+
+    if (o->open.model) snprintf(f->model, sizeof f->model, "%s", o->open.model);
+    if (!*f->model && o->model_count) snprintf(f->model, sizeof f->model, "%s", o->models[0]);
+    if (p->sampler) snprintf(f->sampler, sizeof f->sampler, "%s", p->sampler);
+    if (p->scheduler) snprintf(f->scheduler, sizeof f->scheduler, "%s", p->scheduler);
+    if (p->width) f->width = p->width;
+    if (p->height) f->height = p->height;
+    if (p->steps) f->steps = p->steps;
+    if (p->clip_skip) f->clip_skip = p->clip_skip;
+    if (p->guidance > 0) f->guidance = p->guidance;
+    if (o->count) f->count = o->count;
+    if (p->seed >= 0) f->seed = p->seed;
+    f->keep_seed |= o->seed_given;
+    f->eta_given = p->eta != NULL;
+    f->eta = p->eta ? *p->eta : 0.0f;
+    f->rng = p->rng;
+    return (!o->prompt_given || (form_set_text(&f->prompt, p->prompt) && form_set_text(&f->negative, p->negative ? p->negative : ""))) &&
+           form_copy(&w->form, f);
 }
 
-static bool make(struct window *w, const struct window_options *o, struct tinct_err *err)
+static void remember(struct window *w)
 {
+    struct settings s = { .form = w->form, .place = ui_where(w->ui), .automatic = w->automatic, .tab = (int)w->tab };
+
+    if (!form_set_text(&w->form.prompt, w->prompt.edit.text) || !form_set_text(&w->form.negative, w->negative.edit.text)) return;
+    s.form = w->form;
+    settings_write(&s, w->options->config_dir);
+}
+
+/* ---- opening and closing ---- */
+
+static bool make(struct window *w, struct settings *s, struct tinct_err *err)
+{
+    const struct window_options *o = w->options;
     struct painter_options painter = {
         .open = o->open, .path = o->path, .path_user = o->path_user, .overwrite = o->overwrite, .wake = wake,
     };
 
-    w->options = o;
     w->trace.path = o->trace;
-    w->model_paths = calloc(WINDOW_MODELS_MOST, sizeof *w->model_paths);
-    w->model_names = calloc(WINDOW_MODELS_MOST, sizeof *w->model_names);
-    w->ui = ui_open(&(struct ui_options) { .title = "tinct", .scale = o->scale }, err);
+    w->automatic = s->automatic;
+    w->tab = (enum window_tab)s->tab;
+    w->view.divider = 0.5f;
+    w->ui = ui_open(&(struct ui_options) { .title = "tinct", .place = s->place, .scale = o->scale }, err);
     if (!w->ui) return false;
     painter.wake_user = w->ui;
     w->painter = painter_start(&painter, err);
     if (!w->painter) return false;
-    if (!w->model_paths || !w->model_names || !form_copy(&w->form, &o->form) || !prompt_box_init(&w->prompt, w->form.prompt, false) ||
-        !prompt_box_init(&w->negative, w->form.negative, true)) {
-        if (err) *err = (struct tinct_err) { .code = TINCT_ERR_MEMORY, .text = "no memory for the window" };
-        return false;
-    }
-    return true;
+    w->model_paths = calloc(WINDOW_MODELS_MOST, sizeof *w->model_paths);
+    w->model_names = calloc(WINDOW_MODELS_MOST, sizeof *w->model_names);
+    w->loader = loader_start(wake, w->ui);
+    return w->model_paths && w->model_names && w->loader && settle_form(w, s) && prompt_box_init(&w->prompt, w->form.prompt, false) &&
+           prompt_box_init(&w->negative, w->form.negative, true);
+}
+
+static void begin(struct window *w)
+{
+    const struct window_options *o = w->options;
+
+    w->prompt.focused = true;
+    for (size_t i = 0; i < o->model_count; i++) list_model(w, o->models[i]);
+    history_open(&w->history, o->output_dir);
+    if (*w->form.model) window_use_model(w, w->form.model);
+    else window_list_loras(w);
+    if (o->start) window_paint(w, w->form.seed < 0);
 }
 
 struct window *window_open(const struct window_options *options, struct tinct_err *err)
 {
     struct window *w = calloc(1, sizeof *w);
+    struct settings s = { 0 };
+    bool ok = w && form_init(&s.form);
 
-    if (!w || !make(w, options, err)) {
-        if (!w && err) *err = (struct tinct_err) { .code = TINCT_ERR_MEMORY, .text = "no memory for the window" };
+    if (err) *err = (struct tinct_err) { .code = TINCT_ERR_MEMORY, .text = "no memory for the window" };
+    if (ok) {
+        w->options = options;
+        settings_read(&s, options->config_dir);
+        if (options->start) {           /* what was asked for, and nothing else */
+            form_free(&s.form);
+            ok = form_init(&s.form);
+        }
+    }
+    ok = ok && make(w, &s, err);
+    form_free(&s.form);
+    if (!ok) {
         window_close(w);
         return NULL;
     }
-    for (size_t i = 0; i < options->model_count; i++) list_model(w, options->models[i]);
-    w->view.divider = 0.5f;
-    w->prompt.focused = true;
-    if (*w->form.model) window_use_model(w, w->form.model);
-    if (options->start) window_paint(w, false);
+    begin(w);
     return w;
 }
 
 void window_close(struct window *w)
 {
     if (!w) return;
+    if (w->prompt.edit.text && w->negative.edit.text) remember(w);
     if (w->ui) ui_hide(w->ui);
     painter_close(w->painter);
+    loader_close(w->loader);
+    shelf_close(w->shelf);
     prompt_box_free(&w->prompt);
     prompt_box_free(&w->negative);
     tinct_image_free(&w->shown);
@@ -295,6 +324,8 @@ void window_close(struct window *w)
     free(w->model_names);
     trace_free(&w->trace);
     if (w->ui) {
+        lora_panel_forget(w);
+        history_close(&w->history, w->ui);
         view_drop(w->ui, &w->view.picture);
         view_drop(w->ui, &w->view.other);
         ui_close(w->ui);

@@ -6,9 +6,11 @@
 
 struct window_options {
     struct tinct_options open;          /* device, precision, folders; model and vae too */
-    struct form form;                   /* what is shown first */
-    bool form_given;                    /* by the user: remembered settings do not replace it */
-    bool start;                         /* paints at once */
+    struct tinct_txt2img picture;       /* what is not 0 or NULL replaces the remembered settings; seed negative: not given */
+    int count;                          /* of a batch; 0: not given */
+    bool seed_given;                    /* the seed is kept for all that is painted */
+    bool prompt_given;                  /* else the remembered prompts are shown */
+    bool start;                         /* paints at once, exactly this: remembered settings do not count */
     const char *const *models;          /* paths that can be chosen */
     size_t model_count;
     const char *lora_dir, *models_dir;  /* where LoRAs are; NULL: nowhere */

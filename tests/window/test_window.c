@@ -1,9 +1,11 @@
 /* The window as a person meets it: under Xvfb, by keys and mouse, judged by the screen and by what is on the disk. */
 #define _GNU_SOURCE /* wait4 */
 #include "tiny_checkpoint.h"
+#include "pipeline/lora_files.h"
 #include "window/desk.h"
+#include "window/xdnd.h"
 
-#define OPTIONS "window -m tiny.safetensors --device cpu --threads 1 -W 64 -H 64 "
+#define OPTIONS "window -q -m tiny.safetensors --device cpu --threads 1 -W 64 -H 64 "
 
 static int begin(void **state)
 {
@@ -15,6 +17,13 @@ static int begin(void **state)
     if (program_begin() != 0) return -1;
     hands("mkdir -p %s/../out", TESTS_DIR);
     if (!tiny_checkpoint_write(TESTS_DIR "/parity/sd15_tensors.tsv", "tiny.safetensors")) return -1;
+    hands("mkdir loras");
+    strcpy(temporary_folder, "loras");
+    lora_write("tiny.safetensors", "arcane", &(struct lora_plan) { .seed = 1, .rank = 4, .size = 0.05f,
+        .metadata = "{\"modelspec.trigger_phrase\":\"arcane style, painted\",\"modelspec.usage_hint\":\"weight 0.8\"}" });
+    lora_write("tiny.safetensors", "ink", &(struct lora_plan) { .seed = 2, .rank = 8, .size = 0.05f, .no_text = true });
+    hands("cp loras/ink.safetensors dropped.safetensors");
+    hands("cp %s/golden/lora/lycoris_loha.safetensors loras/misfit.safetensors", TESTS_DIR);
     desk_begin(1024, 640);
     return 0;
 }
@@ -139,6 +148,216 @@ static void errors_are_told_while_typing(void **state)
     assert_int_equal(desk_close().code, 0);
 }
 
+/* Each slider's mark says its LoRA's name first. */
+static struct mark slider(const char *name)
+{
+    char line[DESK_LINE_BYTES], wanted[100];
+    struct mark m = { 0 };
+
+    snprintf(wanted, sizeof wanted, " %s ", name);
+    for (int i = 0; i < DESK_PATIENCE * 50; i++, desk_rest(20)) {
+        FILE *f = fopen("trace", "rb");
+        bool found = false;
+        while (f && !found && fgets(line, sizeof line, f))
+            found = strncmp(line, "slider ", 7) == 0 && strstr(line, wanted) && sscanf(line, "slider %d %d %d %d", &m.x, &m.y, &m.w, &m.h) == 4;
+        if (f) fclose(f);
+        if (found) {
+            snprintf(m.value, sizeof m.value, "%s", strstr(line, wanted) + strlen(wanted));
+            return m;
+        }
+    }
+    fail_msg("no slider for %s", name);
+    return m;
+}
+
+/* The knob of a slider from -1 to 2, from one weight to the other. */
+static void slide(const char *name, double from, double to)
+{
+    struct mark m = slider(name);
+    int y = m.y + m.h / 2;
+
+    hands("xdotool mousemove %d %d", m.x + (int)(m.w * (from + 1) / 3), y);
+    desk_rest(80);
+    hands("xdotool mousedown 1");
+    desk_rest(120);
+    hands("xdotool mousemove %d %d", m.x + (int)(m.w * (to + 1) / 3), y);
+    desk_rest(150);
+    hands("xdotool mouseup 1");
+}
+
+static void sliders_and_tags(void **state)
+{
+    uint64_t before, after;
+
+    (void)state;
+    need_desk();
+    hands("rm -rf out");
+    desk_open(OPTIONS "--steps 4 -s 5 \"sea\"");
+    hands_click("tab.loras");
+    slider("arcane");
+    desk_rest(300);
+    eyes_keep("loras");
+    hands_click("view");
+    hands_key("ctrl+Return");
+    desk_until("status", ".png");
+    desk_rest(150);
+    before = eyes_hash("view");
+    hands_click("auto");
+    desk_until("auto", "on");
+    slide("arcane", 0.8, 1.5);
+    desk_until("prompt", "<lora:arcane:1.5>");
+    desk_rest(300);
+    desk_until("paint", "idle");            /* painted again by itself */
+    desk_rest(150);
+    after = eyes_hash("view");
+    assert_true(before != after);
+    eyes_keep("slider");
+    hands_click("prompt");
+    hands_key("ctrl+a");
+    hands_type("sea <lora:arcane:-0.5>, arcane style, painted");
+    for (int i = 0; i < DESK_PATIENCE * 50 && strcmp(slider("arcane").value, "-0.50\n") != 0; i++) desk_rest(20);
+    assert_string_equal(slider("arcane").value, "-0.50\n");
+    eyes_keep("tag");
+    hands_click("trigger");                 /* there: taken out */
+    desk_wait("prompt", "arcane style", true);
+    hands_click("trigger");
+    desk_until("prompt", "arcane style");
+    assert_int_equal(desk_close().code, 0);
+}
+
+static void compared(void **state)
+{
+    (void)state;
+    need_desk();
+    desk_open(OPTIONS "--steps 4 -s 5 \"sea <lora:arcane:1>\"");
+    hands_key("ctrl+Return");
+    desk_until("status", ".png");
+    hands_click("view");
+    hands_key("c");
+    desk_until("compare", "split without arcane");
+    eyes_keep("compare");
+    hands_key("c");
+    desk_wait("compare", "split", true);
+    uint64_t with = eyes_hash("view");
+    hands("xdotool keydown space");
+    desk_until("compare", "held");
+    desk_rest(150);
+    assert_true(eyes_hash("view") != with);
+    hands("xdotool keyup space");
+    desk_wait("compare", "held", true);
+    assert_int_equal(desk_close().code, 0);
+}
+
+static void history_restores(void **state)
+{
+    struct run run;
+
+    (void)state;
+    need_desk();
+    hands("rm -rf out");
+    desk_open(OPTIONS "--steps 3 -s 11 \"first\"");
+    hands_key("ctrl+Return");
+    desk_until("history", "1 out/00001-11.png");
+    hands_key("ctrl+a");
+    hands_type("second");
+    hands_click("tab.recipe");
+    hands_click("seed");
+    hands_key("ctrl+a");
+    hands_type("12");
+    hands_key("Return");
+    desk_until("seed", "12");
+    hands_key("ctrl+Return");
+    desk_until("history", "2 out/00002-12.png");
+    hands_click("view");
+    hands_key("Right");                     /* older */
+    desk_until("history", "2 out/00001-11.png");
+    desk_until("prompt", "first");
+    desk_until("seed", "11");
+    hands_key("Left");
+    desk_until("prompt", "second");
+    struct mark strip = desk_until("history", "");
+    hands("xdotool mousemove %d %d", strip.x + strip.h * 3 / 2, strip.y + strip.h / 2);
+    desk_rest(60);
+    hands("xdotool click 1");
+    desk_until("prompt", "first");
+    desk_until("view", "out/00001-11.png");
+    eyes_keep("history");
+    hands_click("tab.loras");
+    desk_until("tab.loras", "on");
+    hands_click("tab.recipe");
+    desk_until("tab.recipe", "on");
+    eyes_keep("recipe");
+    run = desk_close();
+    assert_int_equal(run.code, 0);
+
+    desk_open("window --device cpu --threads 1");       /* it remembers */
+    desk_until("prompt", "first");
+    desk_until("tab.recipe", "on");
+    desk_until("model", "tiny.safetensors");
+    desk_until("size", "64x64");
+    desk_until("history", "2");
+    assert_int_equal(desk_close().code, 0);
+}
+
+static void dropped(void **state)
+{
+    (void)state;
+    need_desk();
+    hands("mkdir -p elsewhere && %s paint 'a dropped picture' -m tiny.safetensors -W 64 -H 64 --steps 2 -s 77 -q -o elsewhere/it.png >/dev/null", program_path);
+    desk_open(OPTIONS "--steps 3 \"before\"");
+    hands_click("tab.recipe");
+    xdnd_drop("elsewhere/it.png");
+    desk_until("prompt", "a dropped picture");
+    desk_until("view", "elsewhere/it.png");
+    desk_until("seed", "77");
+    desk_until("steps", "2");
+    xdnd_drop("dropped.safetensors");
+    desk_until("prompt", "<lora:dropped:1>");
+    hands("touch notes.txt");
+    xdnd_drop("notes.txt");
+    desk_until("status", "drop a PNG");
+    assert_int_equal(desk_close().code, 0);
+}
+
+static void keys_are_listed(void **state)
+{
+    (void)state;
+    need_desk();
+    desk_open(OPTIONS "sea");
+    hands_click("view");
+    hands_key("question");
+    desk_rest(300);
+    eyes_keep("help");
+    hands_key("Escape");
+    hands_key("ctrl+s");
+    desk_until("status", "there is no picture to save");
+    assert_int_equal(desk_close().code, 0);
+}
+
+static void two_hundred_events(void **state)
+{
+    static const char *const keys[] = { "a", "space", "Return", "BackSpace", "Left", "Right", "Up", "Down", "ctrl+a", "ctrl+z", "ctrl+y", "ctrl+x",
+                                        "ctrl+v", "ctrl+Up", "ctrl+Down", "Tab", "Escape", "f", "r", "l", "c", "plus", "minus", "question",
+                                        "ctrl+Return", "Home", "End", "shift+Left", "less", "parenleft", "colon", "ctrl+s" };
+    uint64_t state_of = 42;
+
+    (void)state;
+    need_desk();
+    desk_open(OPTIONS "--steps 3 \"sea <lora:arcane:1>\"");
+    for (int i = 0; i < 200; i++) {
+        state_of = state_of * 6364136223846793005u + 1442695040888963407u;
+        unsigned dice = (unsigned)(state_of >> 33);
+        if (dice % 3) hands("xdotool key %s", keys[dice / 3 % (sizeof keys / sizeof *keys)]);
+        else hands("xdotool mousemove %u %u click %u", dice / 3 % 1024, dice / 3072 % 640, 1 + dice / 7 % 5);
+        if (!desk_alive()) fail_msg("it ended at event %d", i);
+    }
+    hands_key("Escape");
+    hands_key("Escape");
+    struct run run = desk_close();
+    assert_int_equal(run.code, 0);
+    assert_string_equal(run.err, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +366,12 @@ int main(void)
         cmocka_unit_test_teardown(escape_stops, put_away),
         cmocka_unit_test_teardown(closed_while_painting, put_away),
         cmocka_unit_test_teardown(errors_are_told_while_typing, put_away),
+        cmocka_unit_test_teardown(sliders_and_tags, put_away),
+        cmocka_unit_test_teardown(compared, put_away),
+        cmocka_unit_test_teardown(history_restores, put_away),
+        cmocka_unit_test_teardown(dropped, put_away),
+        cmocka_unit_test_teardown(keys_are_listed, put_away),
+        cmocka_unit_test_teardown(two_hundred_events, put_away),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
