@@ -129,7 +129,7 @@ static bool add_words(struct lora_stack *l, const struct tinct_txt2img *p, bool 
         if (is_repeated(l, i)) continue;
         ok = lora_missing_words(l->t, &l->wishes[i], plain.bytes ? plain.bytes : "", p->triggers ? &words : &missing);
         if (fresh && missing.length)
-            context_log(l->t, TINCT_LOG_INFO, "%s: not in the prompt are its trigger words: %s", l->wishes[i].name, missing.bytes);
+            context_log(l->t, TINCT_LOG_INFO, "%s: the prompt lacks its trigger words: %s", l->wishes[i].name, missing.bytes);
         str_free(&missing);
     }
     if (words.length && fresh) context_log(l->t, TINCT_LOG_INFO, "trigger words added: %s", words.bytes);

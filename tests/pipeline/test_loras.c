@@ -370,7 +370,7 @@ static void one_line_says_what_matched(void **state)
     (void)state;
 
     says("arcane: 172 of 172 tensors, rank 8, weight 0.80, ");
-    says("arcane: not in the prompt are its trigger words: arcane style");
+    says("arcane: the prompt lacks its trigger words: arcane style");
     assert_non_null(strstr(image.infotext, "Lora hashes: \"arcane: "));
     tinct_image_free(&image);
     image = paint("a cat <lora:arcane:0.8>");                                   /* the second of a batch */
@@ -468,6 +468,31 @@ static void a_recipe_finds_a_renamed_file(void **state)
     tinct_image_free(&image);
     assert_int_equal(rename(new_path, old_path), 0);
     infotext_free(&recipe);
+    tinct_image_free(&want);
+}
+
+/* What a stranger's recipe may hold in their place is no hash of this name: the name counts. */
+static void odd_hashes_are_passed_over(void **state)
+{
+    static const char *const odd[] = { "", ",", ",,: ,", ":", "clay", "clay:", "clay: ", "clay: xyz", "clay: 0123", "clay 0123456789ab",
+                                       "cla: 0123456789ab", "clayx: 0123456789ab", "clay, : 0123456789ab", ": 0123456789ab",
+                                       "clay: ,clay: ,clay" };
+    struct tinct_image want = paint("a cat <lora:clay:0.8>"), image;
+    struct tinct_txt2img p = quick("a cat <lora:clay:0.8>");
+    (void)state;
+
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        p.lora_hashes = odd[i];
+        image = paint_on(t, &p);
+        if (strstr(said, "clay: not the file")) fail_msg("\"%s\": %s", odd[i], said);
+        assert_true(are_same(&want, &image));
+        tinct_image_free(&image);
+    }
+    p.lora_hashes = "ink: 0123456789ab, clay: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    image = paint_on(t, &p);                    /* a hash that no file has: this one is painted with, and that is told */
+    says("clay: not the file of the recipe, whose hash is 0123456789ab");
+    assert_true(are_same(&want, &image));
+    tinct_image_free(&image);
     tinct_image_free(&want);
 }
 
@@ -755,7 +780,8 @@ int main(void)
         cmocka_unit_test(they_stay_until_removed),         cmocka_unit_test(fifty_changes_and_none_is_left),
         cmocka_unit_test(one_line_says_what_matched),      cmocka_unit_test(trigger_words_are_added),
         cmocka_unit_test(the_negative_prompt_has_none),    cmocka_unit_test(lenient_paints_without),
-        cmocka_unit_test(a_recipe_finds_a_renamed_file),   cmocka_unit_test(a_changed_file_is_read_again),
+        cmocka_unit_test(a_recipe_finds_a_renamed_file),   cmocka_unit_test(odd_hashes_are_passed_over),
+        cmocka_unit_test(a_changed_file_is_read_again),
         cmocka_unit_test(every_type_is_merged),            cmocka_unit_test(what_is_odd_is_told),
         cmocka_unit_test(every_mistake_has_its_sentence),  cmocka_unit_test(what_fp16_cannot_hold_is_refused),
         cmocka_unit_test(the_check_needs_no_model),
