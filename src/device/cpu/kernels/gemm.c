@@ -16,7 +16,7 @@ struct memory {
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, 1, TILE_ROWS, sizeof(struct memory) });
+    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, 1, TILE_ROWS, 8, sizeof(struct memory) });
 }
 
 /* Where a strip's rows stand in each run. */

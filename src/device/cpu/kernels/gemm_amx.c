@@ -24,7 +24,7 @@ static struct cpu_plan plan(const struct cpu_args *a)
     uint32_t panels = one_chunk(a->params) ? 1 << 20 : PANELS;
 
     if (CPU_NAME(amx_has_blocks)(a->params)) return CPU_NAME(amx_plan_blocks)(a);
-    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { LINE_ROWS, panels, STRIP, sizeof(struct amx_item) });
+    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { LINE_ROWS, panels, STRIP, ITEMS, sizeof(struct amx_item) });
 }
 
 /* Rows [first, first + STRIP) by one strip of the panel. */

@@ -14,6 +14,7 @@ enum {
     CHUNK = 640,                       /* k at a time: 9 taps of 64 channels, or all of a short row */
     STEPS = CHUNK / STEP,
     PANELS = 5,                        /* of an item whose k takes several chunks */
+    ITEMS = 4,                         /* for each thread; more would convert inputs more often */
     LINE_ROWS = 480,                   /* of an item that is no block */
     INPUTS = 512 * CHUNK * 2,          /* bf16 numbers: 480 rows; a block of MOST_ROWS and its border takes less */
 };

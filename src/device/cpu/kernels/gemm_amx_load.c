@@ -2,7 +2,7 @@
 
 #if VEC_AMX
 
-enum { ITEMS_PER_THREAD = 8, AHEAD = 8 };
+enum { AHEAD = 8 };              /* pixels from one that is read to one that is asked for */
 
 /* ---- blocks of pixels ----------------------------------------------------------- */
 
@@ -49,7 +49,7 @@ struct cpu_plan CPU_NAME(amx_plan_blocks)(const struct cpu_args *a)
     const struct gemm_params *p = a->params;
     struct cut c = cut_of(p);
     uint32_t panels = parts(p->cols, PANEL), group = even(panels, PANELS), rows = c.block_h;
-    uint32_t wanted = a->threads > 1 ? a->threads * ITEMS_PER_THREAD : 1;
+    uint32_t wanted = a->threads > 1 ? a->threads * ITEMS : 1;
 
     while (blocks_of(p, &c, rows) * parts(panels, group) < wanted && group > 1) group = even(panels, group - 1);
     while (blocks_of(p, &c, rows) * panels < wanted && rows * c.pitch > 4 * STRIP) rows = even(c.h, rows - 1);

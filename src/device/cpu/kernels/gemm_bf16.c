@@ -18,7 +18,7 @@ struct memory {
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, PANELS, TILE_ROWS, sizeof(struct memory) });
+    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, PANELS, TILE_ROWS, 8, sizeof(struct memory) });
 }
 
 /* The block's inputs, rounded; a block ends on an even k, so pairs may span two runs. */

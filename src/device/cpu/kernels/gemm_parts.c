@@ -5,7 +5,7 @@
 
 enum {
     LEAST_ROWS = 96,                       /* below it unpacking the weights would show */
-    ITEMS_PER_THREAD = 8,                  /* so that threads finish together */
+    FAR_FLOATS = 4 << 20,                  /* of y, from which on it does not wait in a cache */
 };
 
 static const float zeros[K_BLOCK];
@@ -21,7 +21,7 @@ struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits
 {
     const struct gemm_params *p = a->params;
     uint32_t phases = p->flags & GEMM_PHASES ? 4 : 1, all = a->rows / phases, unit = most.unit;
-    uint32_t panels = parts(a->columns, PANEL), wanted = a->threads > 1 ? a->threads * ITEMS_PER_THREAD : 1;
+    uint32_t panels = parts(a->columns, PANEL), wanted = a->threads > 1 ? a->threads * most.items : 1;
     uint32_t rows = even_part(all, most.rows, unit), group = even_part(panels, most.panels, 1);
 
     while (phases * parts(all, rows) * parts(panels, group) < wanted && group > 1)
@@ -202,6 +202,8 @@ VEC_INLINE void store_columns(const struct cpu_args *a, const float *sums, size_
             v[i] += ((const float *)a->reads[5])[row * p->residual_stride + column + i];
     float *y = (float *)a->writes[0] + row * p->y_stride + column;
     uint32_t i = 0;
+    if ((uintptr_t)y % sizeof(vec) == 0 && (size_t)p->rows * p->y_stride >= FAR_FLOATS)
+        for (; i + VEC_WIDTH <= count; i += VEC_WIDTH) vec_store_far(y + i, vec_load(v + i));
     for (; i + VEC_WIDTH <= count; i += VEC_WIDTH) vec_store(y + i, vec_load(v + i));
     for (; i < count; i++) y[i] = v[i];
     for (; i % 4; i++) y[i] = 0;
@@ -225,4 +227,5 @@ void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, 
     for (uint32_t i = first; i < end; i++)
         if (it->places[i].out != GEMM_NO_ROW)
             store_row(a, sums + i * PANEL, it->places[i].out, it->places[i].image, (it->panel + panel) * PANEL);
+    vec_stored();
 }

@@ -64,6 +64,7 @@ static inline uint32_t parts(uint32_t whole, uint32_t part)
 struct gemm_limits {
     uint32_t rows, panels;     /* the most of one item: rows <= MOST_ROWS, panels <= 5 */
     uint32_t unit;             /* rows come in multiples of */
+    uint32_t items;            /* wanted for each thread, so that threads finish together */
     size_t memory;             /* bytes that a thread needs */
 };
 

@@ -44,6 +44,27 @@ VEC_INLINE void vec_store(float *p, vec v)
     *(vec_unaligned *)p = v;
 }
 
+/* To memory at once, past the caches: for what nobody reads soon. p on a whole vector. Threads see it after vec_stored. */
+VEC_INLINE void vec_store_far(float *p, vec v)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_ps(p, v);
+#elif defined(__AVX2__)
+    _mm256_stream_ps(p, v);
+#elif defined(__SSE2__)
+    _mm_stream_ps(p, v);
+#else
+    *(vec *)p = v;
+#endif
+}
+
+VEC_INLINE void vec_stored(void)
+{
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
 VEC_INLINE vec vec_all(float x)
 {
     return x - (vec) { 0 };
