@@ -42,7 +42,8 @@ bool CPU_NAME(amx_has_blocks)(const struct gemm_params *p);
 struct cpu_plan CPU_NAME(amx_plan_blocks)(const struct cpu_args *a);
 void CPU_NAME(amx_begin_block)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m);
 
-/* Inputs and runs of the chunk that begins with channel `first`; gives its channels. */
+/* Inputs and runs of the chunk that begins with channel `first`; gives its channels: so many that its weights, or where
+ * there is more to do with them its inputs, come out of the first cache. */
 uint32_t CPU_NAME(amx_load_channels)(const struct cpu_args *a, struct amx_item *m, uint32_t first);
 
 /* Inputs of the runs that gemm_block found for `length` k, row by row. */

@@ -130,9 +130,8 @@ uint32_t CPU_NAME(amx_load_channels)(const struct cpu_args *a, struct amx_item *
     const struct gemm_params *p = a->params;
     struct gemm_item *it = &m->item;
     bool second = first >= p->c1;
-    uint32_t channels = least((second ? p->c1 + p->c2 : p->c1) - first, CHUNK_CHANNELS), slots = channels / STEP;
-    uint32_t taps = it->k / (p->c1 + p->c2);
-
+    uint32_t taps = it->k / (p->c1 + p->c2), most = m->numbers == 1 && taps > 4 ? STEP : CHUNK_CHANNELS;
+    uint32_t channels = least((second ? p->c1 + p->c2 : p->c1) - first, most), slots = channels / STEP;
     uint32_t pixels = it->room + (taps / it->kernel_w - 1) * m->block.pitch + it->kernel_w - 1;
 
     m->next_strip = STRIP * STEP;
