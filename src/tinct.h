@@ -158,7 +158,8 @@ struct tinct_txt2img {
     size_t lora_count;
     const char *lora_hashes;/* a recipe's "Lora hashes", "arcane: 0123456789ab, ...": finds files by them that have other
                                names now; may be NULL */
-    bool lenient;           /* a LoRA that is not there is left out, which the recipe tells; else it is refused */
+    bool lenient;           /* a LoRA that is not there is left out, which the recipe tells, and an "embedding:NAME" stays
+                               words; else they are refused */
     bool triggers;          /* add the trigger words that the prompt lacks */
     int width, height;      /* pixels, multiples of 8, 64..4096; 0: the model's own */
     int steps;              /* 1..1000; 0 means 20 */
