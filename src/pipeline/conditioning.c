@@ -83,7 +83,7 @@ static bool chunk_texts(const struct conditioning *c, struct chunks *chunks, con
     for (size_t i = 0; i < said->text_count; i++) {
         bool lenient = c->p->lenient || c->p->emphasis == TINCT_EMPHASIS_NONE;
         if (!lenient && !embeddings_expect(c->embeddings, said->texts[i], err)) return false;
-        if (!chunks_make(&chunks[i], said->texts[i], &options, err)) return false;
+        if (!chunks_make(&chunks[i], said->texts[i], &options, err) || !embeddings_sound(c->embeddings, err)) return false;
         if (chunks[i].count > longest) longest = chunks[i].count;
     }
     for (size_t i = 0; i < said->text_count; i++)

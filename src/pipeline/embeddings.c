@@ -38,6 +38,7 @@ struct embeddings {
     struct spelling *spellings;  /* the longest first */
     size_t spelling_count;
     uint32_t uses;
+    bool starved;                /* memory ran out while one was read */
 };
 
 /* ---- listing ------------------------------------------------------------------ */
@@ -266,12 +267,16 @@ static bool read_entry(const struct embeddings *e, struct entry *entry, bool *si
 }
 
 /* Read it once; what cannot be used is told, and its name stays words. */
-static bool can_use(const struct embeddings *e, struct entry *entry)
+static bool can_use(struct embeddings *e, struct entry *entry)
 {
     struct tinct_err why = { 0 };
     bool silent;
 
     if (entry->refused || read_entry(e, entry, &silent, &why)) return !entry->refused;
+    if (why.code == TINCT_ERR_MEMORY) {
+        e->starved = true;
+        return false;
+    }
     entry->refused = true;
     if (!silent) context_log(e->t, TINCT_LOG_WARN, "%s; \"%s\" is painted as plain words", why.text, entry->stem);
     return false;
@@ -290,6 +295,11 @@ bool embeddings_find(void *user, const uint32_t *ids, size_t count, struct chunk
         return true;
     }
     return false;
+}
+
+bool embeddings_sound(const struct embeddings *e, struct tinct_err *err)
+{
+    return !e->starved || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for an embedding that the prompt names");
 }
 
 /* ---- "embedding:NAME" --------------------------------------------------------- */

@@ -22,6 +22,9 @@ void embeddings_close(struct embeddings *e);     /* NULL is fine; ends the vecto
 /* The find of a struct chunk_options, user the struct embeddings: gives a const struct embedding. */
 bool embeddings_find(void *user, const uint32_t *ids, size_t count, struct chunk_embedding *found);
 
+/* False with TINCT_ERR_MEMORY when memory ran out in any find so far: the words it left would paint another picture. */
+bool embeddings_sound(const struct embeddings *e, struct tinct_err *err);
+
 /* Ask for every "embedding:NAME" in text. Refused with TINCT_ERR_ARG: one that is not there, with the nearest names;
  * and as embedding_read refuses one that cannot be used. */
 bool embeddings_expect(struct embeddings *e, const char *text, struct tinct_err *err);
