@@ -80,7 +80,7 @@ struct ui {
     SDL_GLContext context = nullptr;
     gl_calls gl = {};
     bool imgui = false, sdl = false;
-    float scale = 1.0f;
+    float scale = 1.0f, unit = 1.0f; // pixels, and the desktop's units, for one of a 96 dpi screen
     ImFont *fonts[UI_FONTS] = {};
     std::vector<bool> wanted = std::vector<bool>(0x10000); // characters in the atlas
     bool fonts_stale = true, far_east = false;
@@ -89,6 +89,7 @@ struct ui {
     Uint32 wake_type = 0;
     SDL_atomic_t awake = {};
     int owed = 3;
+    SDL_Event key_up = {}; // type 0: none is held back
     bool closing = false;
     GLuint checker = 0;
     ImGuiID editing = 0;
@@ -116,23 +117,25 @@ static bool is_set(const char *variable)
     return value && *value;
 }
 
-static float screen_scale(SDL_Window *window)
+// Of the screen that the window opens on, where the desktop counts in the screen's own pixels; 1 where it scales by itself.
+static float screen_scale()
 {
     float dpi = 0;
-    int w, h, drawn_w, drawn_h;
 
-    SDL_GetWindowSize(window, &w, &h);
-    SDL_GL_GetDrawableSize(window, &drawn_w, &drawn_h);
-    if (drawn_w > w && w > 0) return static_cast<float>(drawn_w) / static_cast<float>(w);
-    if (SDL_GetDisplayDPI(std::max(0, SDL_GetWindowDisplayIndex(window)), &dpi, nullptr, nullptr) != 0) return 1.0f;
+    if (SDL_GetDisplayDPI(0, &dpi, nullptr, nullptr) != 0) return 1.0f;
     float scale = std::round(dpi / 96.0f * 4.0f) / 4.0f;
     return scale >= 1.25f && scale <= 4.0f ? scale : 1.0f;
+}
+
+static int scaled(int size, float unit, int most)
+{
+    return std::min(static_cast<int>(std::lround(static_cast<float>(size) * unit)), most);
 }
 
 static bool open_window(struct ui *ui, const struct ui_options *o, struct tinct_err *err)
 {
     bool placed = o->place.w > 0 && o->place.placed;
-    float scale = o->scale > 0 ? o->scale : 1.0f;
+    int drawn_w = 0, drawn_h = 0;
     SDL_Rect screen = { 0, 0, 1280, 800 };
 
     const char *advice = "start it from a desktop, or paint without a window: tinct paint PROMPT";
@@ -153,8 +156,8 @@ static bool open_window(struct ui *ui, const struct ui_options *o, struct tinct_
     SDL_GL_SetAttribute(SDL_GL_CONTEXT_MINOR_VERSION, 0);
     SDL_GL_SetAttribute(SDL_GL_DOUBLEBUFFER, 1);
     SDL_GetDisplayUsableBounds(0, &screen);
-    int w = std::min(o->place.w > 0 ? o->place.w : static_cast<int>(1280 * scale), screen.w);
-    int h = std::min(o->place.w > 0 ? o->place.h : static_cast<int>(800 * scale), screen.h);
+    ui->unit = o->scale > 0 ? o->scale : screen_scale();
+    int w = scaled(o->place.w > 0 ? o->place.w : 1280, ui->unit, screen.w), h = scaled(o->place.w > 0 ? o->place.h : 800, ui->unit, screen.h);
     ui->window = SDL_CreateWindow(o->title, placed ? o->place.x : static_cast<int>(SDL_WINDOWPOS_CENTERED),
                                   placed ? o->place.y : static_cast<int>(SDL_WINDOWPOS_CENTERED), w, h,
                                   SDL_WINDOW_OPENGL | SDL_WINDOW_RESIZABLE | SDL_WINDOW_ALLOW_HIGHDPI |
@@ -163,9 +166,12 @@ static bool open_window(struct ui *ui, const struct ui_options *o, struct tinct_
     if (!ui->context)
         return refuse(err, "the window needs OpenGL 3, which this display does not give", SDL_GetError(),
                       "install libgl1-mesa-dri for OpenGL on the processor");
-    SDL_SetWindowMinimumSize(ui->window, 640, 480);
+    SDL_SetWindowMinimumSize(ui->window, scaled(800, ui->unit, screen.w), scaled(520, ui->unit, screen.h));
     SDL_GL_SetSwapInterval(1);
-    ui->scale = o->scale > 0 ? o->scale : screen_scale(ui->window);
+    SDL_GetWindowSize(ui->window, &w, &h);
+    SDL_GL_GetDrawableSize(ui->window, &drawn_w, &drawn_h);
+    ui->scale = drawn_w > w && w > 0 ? static_cast<float>(drawn_w) / static_cast<float>(w) * (o->scale > 0 ? o->scale : 1.0f) : ui->unit;
+    if (drawn_w > w && o->scale <= 0) ui->unit = 1.0f;
     return true;
 }
 
@@ -285,6 +291,8 @@ struct ui_place ui_where(struct ui *ui)
     struct ui_place p = {};
     SDL_GetWindowPosition(ui->window, &p.x, &p.y);
     SDL_GetWindowSize(ui->window, &p.w, &p.h);
+    p.w = scaled(p.w, 1 / ui->unit, 100000);
+    p.h = scaled(p.h, 1 / ui->unit, 100000);
     p.placed = true;
     p.maximised = SDL_GetWindowFlags(ui->window) & SDL_WINDOW_MAXIMIZED;
     return p;
@@ -406,14 +414,29 @@ static void take_event(struct ui *ui, const SDL_Event &e)
     ui->owed = std::max(ui->owed, e.type == ui->wake_type ? 1 : 3); // pressed, let go, and what that changed
 }
 
+static bool pressed_now(const struct ui *ui, int key)
+{
+    for (const ui_event &e : ui->events)
+        if (e.kind == UI_KEY && e.key == key) return true;
+    return false;
+}
+
 bool ui_wait(struct ui *ui)
 {
     SDL_Event e;
 
     for (ui_event &old : ui->events) free(old.text);
     ui->events.clear();
+    if (ui->key_up.type) take_event(ui, ui->key_up);
+    ui->key_up.type = 0;
     if (ui->owed <= 0 && SDL_WaitEvent(&e)) take_event(ui, e);
-    while (SDL_PollEvent(&e)) take_event(ui, e);
+    while (SDL_PollEvent(&e)) {
+        if (e.type == SDL_KEYUP && ImGui::GetIO().WantTextInput && pressed_now(ui, e.key.keysym.sym)) {
+            ui->key_up = e; // ImGui 1.86 looks at keys once a frame: a quick one would be missed in its fields
+            break;
+        }
+        take_event(ui, e);
+    }
     return !ui->closing;
 }
 
@@ -450,7 +473,8 @@ void ui_begin(struct ui *ui)
     ImGui::SetNextWindowPos(ImVec2(0, 0));
     ImGui::SetNextWindowSize(io.DisplaySize);
     ImGui::Begin("tinct", nullptr, ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoSavedSettings |
-                                       ImGuiWindowFlags_NoBringToFrontOnFocus | ImGuiWindowFlags_NoScrollWithMouse);
+                                       ImGuiWindowFlags_NoBringToFrontOnFocus | ImGuiWindowFlags_NoScrollWithMouse |
+                                       ImGuiWindowFlags_NoBackground);
 }
 
 void ui_end(struct ui *ui)

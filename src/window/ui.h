@@ -28,7 +28,7 @@ struct ui_rect {
 };
 
 struct ui_place {
-    int x, y, w, h;       /* of the window, as the desktop counts; w 0: the usual */
+    int x, y, w, h;       /* of the window; sizes for a 96 dpi screen; w 0: the usual */
     bool placed;          /* x and y count */
     bool maximised;
 };

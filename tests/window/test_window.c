@@ -358,6 +358,61 @@ static void two_hundred_events(void **state)
     assert_string_equal(run.err, "");
 }
 
+/* On another screen, and back. */
+static void look_at(int width, int height, const char *arguments, const char *name)
+{
+    desk_end();
+    desk_begin(width, height);
+    desk_open(arguments);
+    desk_until("history", "");
+    if (width < 1500) hands_click("tab.recipe");
+    desk_rest(600);             /* thumbnails */
+    eyes_keep(name);
+    assert_int_equal(desk_close().code, 0);
+}
+
+/* Looked at by people: nothing is clipped, everything is readable. */
+static void at_other_scales(void **state)
+{
+    static const char prompt[] = "\"a castle at dusk, (oil painting:1.2), arcane style, painted <lora:arcane:0.8> <lora:ink:0.4>\"";
+    char arguments[400];
+
+    (void)state;
+    need_desk();
+    snprintf(arguments, sizeof arguments, OPTIONS "--scale 2 %s", prompt);
+    look_at(2048, 1280, arguments, "scale-2");
+    snprintf(arguments, sizeof arguments, OPTIONS "--scale 1.5 %s", prompt);
+    look_at(1536, 960, arguments, "scale-1.5");
+    snprintf(arguments, sizeof arguments, OPTIONS "%s", prompt);
+    hands("sed -i 's/^window width.*/window width = 1800/; s/^window height.*/window height = 1000/' .config/tinct/window.conf");
+    look_at(1800, 1000, arguments, "wide");
+    hands("rm .config/tinct/window.conf");
+    desk_end();
+    desk_begin(1024, 640);
+}
+
+/* The program is built with AddressSanitizer where this matters: then its leaks make it end with another code. */
+static void ten_pictures(void **state)
+{
+    (void)state;
+    need_desk();
+    hands("rm -rf out");
+    desk_open(OPTIONS "--steps 2 -b 5 \"sea <lora:arcane:1>\"");
+    hands_key("ctrl+Return");
+    desk_until("history", "5 ");
+    desk_until("paint", "idle");
+    hands_key("ctrl+Return");
+    desk_until("history", "10 ");
+    desk_until("paint", "idle");
+    hands_click("view");
+    for (int i = 0; i < 3; i++) hands_key("Right");
+    desk_until("history", "10 out/00007");
+    hands_key("c");
+    desk_until("compare", "split without arcane");
+    struct run run = desk_close();
+    if (run.code) fail_msg("ended with %d: %s", run.code, run.err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +427,8 @@ int main(void)
         cmocka_unit_test_teardown(dropped, put_away),
         cmocka_unit_test_teardown(keys_are_listed, put_away),
         cmocka_unit_test_teardown(two_hundred_events, put_away),
+        cmocka_unit_test_teardown(ten_pictures, put_away),
+        cmocka_unit_test_teardown(at_other_scales, put_away),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
