@@ -21,7 +21,7 @@ cmake --build $sanitized -- --quiet || { echo "test.sh: the build with clang-14 
 
 list() {
     cat build/tests/list.txt
-    sed -n -E "s,^(base|tensor|text|image|lora|malformed|window)-,sanitized-&,p" $sanitized/tests/list.txt
+    sed -n -E "s,^(base|tensor|text|image|lora|malformed)-,sanitized-&,p" $sanitized/tests/list.txt
     for fuzz in $sanitized/fuzz/*; do
         [ -x "$fuzz" ] && [ -f "$fuzz" ] || continue
         name=$(basename "$fuzz") dictionary=
