@@ -7,26 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bf16.h"
+
 enum { LANES = 16, KEYS = 4096, FIRST_CACHE = 32768 };
 typedef float lanes __attribute__((vector_size(64)));
 typedef int32_t ilanes __attribute__((vector_size(64)));
-
-static inline float widen(uint16_t v)
-{
-    uint32_t bits = (uint32_t)v << 16;
-    float f;
-
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-static inline uint16_t narrow(float f)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &f, sizeof bits);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
 
 static inline float sum(lanes v)
 {
