@@ -105,7 +105,7 @@ static void end(struct maker *m)
 
 static void no_signature(struct maker *m)
 {
-    put_bytes(m, "GIF89a..more", 12);
+    put_bytes(m, "PNG, perhaps", 12);
 }
 static void short_file(struct maker *m)
 {
