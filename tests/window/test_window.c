@@ -65,12 +65,12 @@ static void no_display_is_one_sentence(void **state)
     display = strdup(getenv("DISPLAY"));
     unsetenv("DISPLAY");
     run = program_run("window");
-    check_failed("window", &run, 4, "the window has no display to open on");
     setenv("DISPLAY", ":4711", 1);
-    run = program_run("paint sea -m tiny.safetensors --preview");
-    check_failed("--preview", &run, 4, "the window has no display to open on");
+    struct run preview = program_run("paint sea -m tiny.safetensors --preview");
     setenv("DISPLAY", display, 1);
     free(display);
+    check_failed("window", &run, 4, "the window has no display to open on");
+    check_failed("--preview", &preview, 4, "the window has no display to open on");
 }
 
 static void typed_and_painted(void **state)
