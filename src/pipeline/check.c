@@ -55,6 +55,28 @@ bool tinct_check(const struct tinct_txt2img *p, struct tinct_err *err)
            check_prompt(p, true, err);
 }
 
+bool tinct_lora_check(const struct tinct_options *options, const struct tinct_txt2img *p, struct tinct_err *err)
+{
+    struct lora_places places = { 0 };
+    struct prompt parsed;
+    struct tinct_err own;
+    size_t count = 0;
+
+    if (!err) err = &own;
+    if (!p->prompt) return tinct_fail(err, TINCT_ERR_ARG, "no prompt");
+    if (!prompt_parse(&parsed, p->prompt, &(struct prompt_options) { .steps = p->steps > 0 ? p->steps : STEPS_DEFAULT }, err)) return false;
+    struct lora_wish *wishes = lora_wishes(NULL, &parsed, p, &count, err);
+    bool ok = wishes && (!count || lora_places_open(&places, options, err));
+    for (size_t i = 0; ok && i < count; i++) {
+        ok = lora_wish_find(&wishes[i], NULL, &places, p, err);
+        free(wishes[i].path);
+    }
+    free(wishes);
+    lora_places_close(&places);
+    prompt_free(&parsed);
+    return ok;
+}
+
 bool tinct_image_check(const char *path, bool overwrite, struct tinct_err *err)
 {
     return save_check(path, overwrite, err);

@@ -1,4 +1,4 @@
-/* LoRAs that are set on the open model, and the check that needs none. */
+/* LoRAs that are set on the open model. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,32 +77,11 @@ bool tinct_lora_set(struct tinct *t, const struct tinct_lora *lora, struct tinct
 
 bool tinct_lora_remove(struct tinct *t, const char *name, struct tinct_err *err)
 {
-    for (size_t i = 0; i < t->held_count; i++) {
+    for (size_t i = 0; name && i < t->held_count; i++) {
         if (strcmp(t->held[i].lora.name, name)) continue;
         free_held(&t->held[i]);
         memmove(&t->held[i], &t->held[i + 1], (--t->held_count - i) * sizeof *t->held);
         return true;
     }
-    return tinct_fail(err, TINCT_ERR_ARG, "LoRA \"%s\" is not set", name);
-}
-
-bool tinct_lora_check(const struct tinct_options *options, const struct tinct_txt2img *p, struct tinct_err *err)
-{
-    struct lora_places places = { 0 };
-    struct prompt parsed;
-    struct tinct_err own;
-    size_t count = 0;
-
-    if (!err) err = &own;
-    if (!prompt_parse(&parsed, p->prompt, &(struct prompt_options) { .steps = p->steps > 0 ? p->steps : 20 }, err)) return false;
-    struct lora_wish *wishes = lora_wishes(NULL, &parsed, p, &count, err);
-    bool ok = wishes && (!count || lora_places_open(&places, options, err));
-    for (size_t i = 0; ok && i < count; i++) {
-        ok = lora_wish_find(&wishes[i], NULL, &places, p, err);
-        free(wishes[i].path);
-    }
-    free(wishes);
-    lora_places_close(&places);
-    prompt_free(&parsed);
-    return ok;
+    return tinct_fail(err, TINCT_ERR_ARG, "LoRA \"%s\" is not set", name ? name : "");
 }
