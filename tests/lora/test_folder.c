@@ -117,6 +117,20 @@ static void finds_by_name_stem_alias_and_hash(void **state)
     lora_folder_free(f);
 }
 
+/* Too many is not none: only none may be painted without. */
+static void tells_none_from_several(void **state)
+{
+    static const struct { const char *name; bool lacks; } cases[] = {
+        { "arcane", false }, { "jinx", false }, { "twice", false }, { "0123456789ab", false },
+        { "arcade", true }, { "../secret", true }, { "ffffffffffff", true }, { "", false },
+    };
+    struct lora_folder *f = open_loras();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (lora_folder_lacks(f, cases[i].name) != cases[i].lacks) fail_msg("\"%s\"", cases[i].name);
+    lora_folder_free(f);
+}
+
 static void several_files_of_a_name_are_refused(void **state)
 {
     struct lora_folder *f = open_loras();
@@ -175,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_every_file_once),
         cmocka_unit_test(finds_by_name_stem_alias_and_hash),
+        cmocka_unit_test(tells_none_from_several),
         cmocka_unit_test(several_files_of_a_name_are_refused),
         cmocka_unit_test(unknown_names_give_the_nearest),
         cmocka_unit_test(names_are_never_paths),
