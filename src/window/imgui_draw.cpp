@@ -1,0 +1,143 @@
+// Shapes, texts and pictures.
+#include "window/imgui.hpp"
+
+#include <cstdint>
+#include <cstring>
+
+static ImDrawList *list_of(const struct ui *ui)
+{
+    return ui->over ? ImGui::GetForegroundDrawList() : ImGui::GetWindowDrawList();
+}
+
+static ImVec2 bottom_right(struct ui_rect r)
+{
+    return ImVec2(r.x + r.w, r.y + r.h);
+}
+
+static ImU32 shown(enum ui_color color)
+{
+    return ImGui::GetColorU32(imgui_palette[color]);
+}
+
+void ui_over(struct ui *ui, bool over)
+{
+    ui->over = over;
+}
+
+void ui_fill(struct ui *ui, struct ui_rect r, enum ui_color color, float rounding)
+{
+    list_of(ui)->AddRectFilled(imgui_top_left(r), bottom_right(r), shown(color), rounding);
+}
+
+void ui_outline(struct ui *ui, struct ui_rect r, enum ui_color color, float rounding, float thickness)
+{
+    list_of(ui)->AddRect(imgui_top_left(r), bottom_right(r), shown(color), rounding, 0, thickness);
+}
+
+void ui_clip(struct ui *ui, struct ui_rect r)
+{
+    list_of(ui)->PushClipRect(imgui_top_left(r), bottom_right(r), true);
+}
+
+void ui_unclip(struct ui *ui)
+{
+    list_of(ui)->PopClipRect();
+}
+
+void ui_text(struct ui *ui, enum ui_font font, enum ui_color color, float x, float y, const char *text, size_t bytes)
+{
+    const ImFont *f = ui->fonts[font];
+    list_of(ui)->AddText(f, f->FontSize, ImVec2(std::floor(x), std::floor(y)), shown(color), text, bytes ? text + bytes : nullptr);
+}
+
+float ui_width(const struct ui *ui, enum ui_font font, const char *text, size_t bytes)
+{
+    const ImFont *f = ui->fonts[font];
+    return f->CalcTextSizeA(f->FontSize, 1e9f, 0, text, bytes ? text + bytes : nullptr).x;
+}
+
+float ui_advance(const struct ui *ui, enum ui_font font, uint32_t character)
+{
+    return ui->fonts[font]->GetCharAdvance(static_cast<ImWchar>(character > 0xffff ? 0xfffd : character));
+}
+
+float ui_line(const struct ui *ui, enum ui_font font)
+{
+    return std::round(ui->fonts[font]->FontSize * 1.28f);
+}
+
+void ui_label(struct ui *ui, enum ui_font font, enum ui_color color, struct ui_rect r, float align, const char *text)
+{
+    const ImFont *f = ui->fonts[font];
+    float width = ui_width(ui, font, text, 0), y = r.y + (r.h - f->FontSize) / 2;
+
+    if (width <= r.w + 0.5f) {
+        if (*text) ui_text(ui, font, color, r.x + (r.w - width) * align, y, text, 0);
+        return;
+    }
+    const char *end = text, *next = text;
+    float room = r.w - ui_width(ui, font, "…", 0);
+    for (unsigned c; (c = imgui_next_character(&next)) && (room -= ui_advance(ui, font, c)) >= 0;) end = next;
+    if (end > text) ui_text(ui, font, color, r.x, y, text, static_cast<size_t>(end - text));
+    ui_text(ui, font, color, r.x + (end > text ? ui_width(ui, font, text, static_cast<size_t>(end - text)) : 0), y, "…", 0);
+}
+
+float ui_paragraph(struct ui *ui, enum ui_font font, enum ui_color color, struct ui_rect r, const char *text, bool draw)
+{
+    const ImFont *f = ui->fonts[font];
+    const char *end = text + strlen(text);
+    float y = r.y;
+
+    while (text < end) {
+        const char *line_end = f->CalcWordWrapPositionA(1.0f, text, end, r.w);
+        if (line_end == text) line_end++;
+        if (draw) ui_text(ui, font, color, r.x, y, text, static_cast<size_t>(line_end - text));
+        y += ui_line(ui, font);
+        text = line_end;
+        while (text < end && (*text == ' ' || *text == '\n')) text++;
+    }
+    return y - r.y;
+}
+
+// ---- pictures ----
+
+uint32_t ui_texture(struct ui *ui, uint32_t texture, int w, int h, const unsigned char *rgb)
+{
+    GLuint name = texture;
+
+    if (!name) ui->gl.gen(1, &name);
+    ui->gl.bind(GL_TEXTURE_2D, name);
+    ui->gl.set(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_LINEAR_MIPMAP_LINEAR);
+    ui->gl.set(GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, GL_LINEAR);
+    ui->gl.set(GL_TEXTURE_2D, GL_TEXTURE_WRAP_S, GL_CLAMP_TO_EDGE);
+    ui->gl.set(GL_TEXTURE_2D, GL_TEXTURE_WRAP_T, GL_CLAMP_TO_EDGE);
+    ui->gl.store(GL_UNPACK_ALIGNMENT, 1);
+    ui->gl.store(GL_UNPACK_ROW_LENGTH, 0);
+    ui->gl.image(GL_TEXTURE_2D, 0, GL_RGB8, w, h, 0, GL_RGB, GL_UNSIGNED_BYTE, rgb);
+    ui->gl.mipmap(GL_TEXTURE_2D);
+    return name;
+}
+
+void ui_texture_free(struct ui *ui, uint32_t texture)
+{
+    GLuint name = texture;
+    if (name) ui->gl.drop(1, &name);
+}
+
+static ImTextureID texture_id(uint32_t texture)
+{
+    return reinterpret_cast<ImTextureID>(static_cast<intptr_t>(texture));
+}
+
+void ui_picture(struct ui *ui, uint32_t texture, struct ui_rect r, enum ui_filter filter)
+{
+    ui->gl.bind(GL_TEXTURE_2D, texture);
+    ui->gl.set(GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, filter == UI_SHARP ? GL_NEAREST : GL_LINEAR);
+    list_of(ui)->AddImage(texture_id(texture), imgui_top_left(r), bottom_right(r));
+}
+
+void ui_checker(struct ui *ui, struct ui_rect r)
+{
+    float cell = ui_px(ui, 24);
+    list_of(ui)->AddImage(texture_id(ui->checker), imgui_top_left(r), bottom_right(r), ImVec2(0, 0), ImVec2(r.w / cell, r.h / cell));
+}
