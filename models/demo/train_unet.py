@@ -60,7 +60,7 @@ def stage(team, args):
     known = known_ids(tokenizer)
     model = Model(known).to(team.device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW([{"params": model.unet.parameters(), "scale": 1.0}, {"params": model.text.parameters(), "scale": TEXT_RATE}],
-                                  PEAK[args.side], (0.9, 0.99), weight_decay=1e-2)
+                                  PEAK[args.side], (0.9, 0.99), weight_decay=1e-2, fused=True)
     ema, first = EMA(model, 0.9985 if args.side == 128 else 0.9995), 0
     if path.exists():
         old = torch.load(path, map_location=team.device)
