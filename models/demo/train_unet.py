@@ -20,9 +20,9 @@ from nets import UNet
 from scenes import sample
 from text import TextEncoder, Tokenizer, known_ids
 
-PEAK = {128: 8e-4, 256: 4e-4}
-DEFAULT_STEPS = {("cpu", 128): 16000, ("cpu", 256): 7000, ("cuda", 128): 6000, ("cuda", 256): 6000}
-BATCH = {("cpu", 128): 16, ("cpu", 256): 4, ("cuda", 128): 256, ("cuda", 256): 96}
+PEAK = {128: 1e-3, 256: 4e-4}
+DEFAULT_STEPS = {("cpu", 128): 8000, ("cpu", 256): 3500, ("cuda", 128): 6000, ("cuda", 256): 6000}
+BATCH = {("cpu", 128): 32, ("cpu", 256): 8, ("cuda", 128): 256, ("cuda", 256): 96}
 EMPTY, TEXT_RATE, SAVE_SECONDS = 0.10, 0.5, 180
 
 
@@ -61,7 +61,7 @@ def stage(team, args):
     model = Model(known).to(team.device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW([{"params": model.unet.parameters(), "scale": 1.0}, {"params": model.text.parameters(), "scale": TEXT_RATE}],
                                   PEAK[args.side], (0.9, 0.99), weight_decay=1e-2, fused=True)
-    ema, first = EMA(model, 0.9985 if args.side == 128 else 0.9995), 0
+    ema, first = EMA(model, 0.997 if args.side == 128 else 0.999), 0
     if path.exists():
         old = torch.load(path, map_location=team.device)
         if old["known"] != known:
