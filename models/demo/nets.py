@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from attention import attend
+from geglu import geglu
 from norm import GroupNorm
 
 
@@ -198,8 +199,7 @@ class GEGLU(nn.Module):
         self.proj = nn.Linear(c, 2 * inner)
 
     def forward(self, x):
-        x, gate = self.proj(x).chunk(2, -1)
-        return x * F.gelu(gate)
+        return geglu(self.proj(x), self.training)
 
 
 class FeedForward(nn.Module):
