@@ -20,7 +20,11 @@ set(TINCT_ISA_FLAGS_bf16 ${TINCT_ISA_FLAGS_avx512} -mavx512bf16)
 set(TINCT_ISA_FLAGS_amx ${TINCT_ISA_FLAGS_bf16} -mamx-tile -mamx-bf16)
 if(TINCT_KERNELS)
   foreach(isa IN LISTS TINCT_ISAS)
-    add_library(tinct_kernels_${isa} OBJECT ${TINCT_KERNELS})
+    set(files ${TINCT_KERNELS})
+    if(isa STREQUAL amx)     # has its own of these
+      list(FILTER files EXCLUDE REGEX "/(gemm|gemm_bf16|attention)\\.c$")
+    endif()
+    add_library(tinct_kernels_${isa} OBJECT ${files})
     target_compile_options(tinct_kernels_${isa} PRIVATE ${TINCT_ISA_FLAGS_${isa}} -ffp-contract=fast
                            -fno-math-errno -fno-trapping-math)
     target_compile_definitions(tinct_kernels_${isa} PRIVATE CPU_ISA=${isa})

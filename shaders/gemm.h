@@ -16,6 +16,9 @@
  *
  *   phase 0:  w0 x(i - 1) + (w1 + w2) x(i)          phase 1:  (w0 + w1) x(i) + w2 x(i + 1)
  *
+ * GEMM_WINOGRAD: a linear layer whose rows are 36 equal parts, and part 6 i + j has weights of its own (winograd.h):
+ *   sum over a 3x3 kernel's taps (ky, kx) of G[i, ky] G[j, kx] w[(3 ky + kx) c1 + c, o]
+ *
  * w is packed [ceil(cols / 64)][k][64] f16, zero where there is no weight; k is a multiple of 32.
  * ACT_GEGLU: of every 8 columns the first 4 are values and the last 4 their gates; y has cols / 2 channels:
  *   y[r, 4 j + i] = value(8 j + i) * gelu(gate(8 j + 4 + i)), i in 0..3, bias laid out like the columns.
@@ -34,6 +37,7 @@
 #define GEMM_PER_IMAGE 2u
 #define GEMM_RESIDUAL  4u
 #define GEMM_PHASES    8u
+#define GEMM_WINOGRAD 16u
 
 #define ACT_NONE       0u
 #define ACT_SILU       1u   /* x / (1 + exp(-x)) */

@@ -8,12 +8,13 @@
 enum exit_code bench_run(const struct verb *verb, int argc, char **argv)
 {
     static const char *const precisions[] = { "default", "fp32", "fast", NULL };
+    static const char *const winograds[] = { "auto", "off", NULL };
     char path[MODEL_PATH_BYTES], cache[4096];
     struct tinct_bench bench = { 0 };
     struct tinct_options options = { 0 };
     const char *model = NULL, *models = NULL;
     bool json = false;
-    int precision = 0, words;
+    int precision = 0, winograd = 0, words;
     const struct option_spec specs[] = {
         { OPTION_TEXT, "model", 'm', "FILE", "a checkpoint, or a name in the models folder", .target = &model },
         { OPTION_TEXT, "models", 0, "DIR", "the models folder", .target = &models },
@@ -24,6 +25,7 @@ enum exit_code bench_run(const struct verb *verb, int argc, char **argv)
         { OPTION_TEXT, "device", 0, "NAME", "as tinct devices lists them", .target = &options.device },
         { OPTION_INT, "threads", 0, "N", "of the processor; its cores", .target = &options.threads, .least = 1, .most = 1024 },
         { OPTION_CHOICE, "precision", 0, "fp32|fast", "fast on GPUs, fp32 elsewhere", .target = &precision, .choices = precisions },
+        { OPTION_CHOICE, "winograd", 0, "auto|off", "faster fp32 convolutions on the processor; auto", .target = &winograd, .choices = winograds },
         { OPTION_FLAG, "json", 0, NULL, "as JSON, for programs", .target = &json },
         { 0 },
     };
@@ -36,6 +38,7 @@ enum exit_code bench_run(const struct verb *verb, int argc, char **argv)
     if (!bench.kernels_only && (code = model_find(MODEL_CHECKPOINT, model, models, path)) != EXIT_DONE) return code;
     options.model = bench.kernels_only ? NULL : path;
     options.precision = (enum tinct_precision)precision;
+    options.no_winograd = winograd;
     options.cache_dir = app_cache_dir(cache, sizeof cache);
     options.log = app_on_log;
     options.log_user = &most;

@@ -18,6 +18,7 @@
 #include "window.h"
 
 static const char *const rngs[] = { "cuda", "cpu", NULL };          /* in enum tinct_rng's order */
+static const char *const winograds[] = { "auto", "off", NULL };
 static const char *const precisions[] = { "default", "fp32", "fast", NULL }; /* in enum tinct_precision's */
 
 /* What the command line says. */
@@ -26,7 +27,7 @@ struct paint {
     const char *prompt_file, *recipe_file, *output;
     struct tinct_options options;
     struct tinct_txt2img picture;
-    int rng, precision, count;
+    int rng, precision, winograd, count;
     float eta;
     float scale;
     bool eta_given, seed_given, force, preview, verbose, quiet;
@@ -95,6 +96,7 @@ static void describe_options(struct paint *p, struct option_spec specs[OPTIONS_M
           .target = &p->options.device },
         { OPTION_INT, "threads", 0, "N", "of the processor; its cores", .target = &p->options.threads, .least = 1, .most = 1024 },
         { OPTION_CHOICE, "precision", 0, "fp32|fast", "fast on GPUs, fp32 elsewhere", .target = &p->precision, .choices = precisions },
+        { OPTION_CHOICE, "winograd", 0, "auto|off", "faster fp32 convolutions on the processor; auto", .target = &p->winograd, .choices = winograds },
         { OPTION_FLAG, "preview", 0, NULL, "see it appear in the window", .target = &p->preview },
         { OPTION_FLOAT, "scale", 0, "X", "of the window: 1, 1.5, 2 ...; what the screen says", .target = &p->scale, .least = 0.5, .most = 4 },
         { OPTION_FLAG, "verbose", 'v', NULL, "say what is done", .target = &p->verbose },
@@ -229,6 +231,7 @@ static enum exit_code settle(struct paint *p, char *const *words, int count)
     p->picture.rng = (enum tinct_rng)p->rng;
     p->picture.eta = p->eta_given ? &p->eta : NULL;
     p->options.precision = (enum tinct_precision)p->precision;
+    p->options.no_winograd = p->winograd;
     if (p->picture.seed < 0) p->picture.seed = random_seed();
     if (p->picture.seed > INT64_MAX - p->count)
         return app_fail(EXIT_USAGE, "", "--seed %" PRId64 ": too large for %d pictures", p->picture.seed, p->count);

@@ -29,6 +29,7 @@ struct device {                  /* first member of each backend's own struct */
     const struct backend *backend;
     struct device_info info;
     bool fast;                   /* precision fast */
+    bool no_winograd;            /* not wanted */
     bool stores_f16;             /* activations are f16 */
     bool keep_times;
     struct buffer *scratch;      /* working memory of all passes; NULL before the first */

@@ -94,6 +94,12 @@ const struct device_info *device_about(const struct device *device)
     return &device->info;
 }
 
+bool device_takes_winograd(const struct device *device)
+{
+    return !device->no_winograd && !device->fast &&
+           device->backend->has_kernel((struct device *)device, "winograd_in", "f32");
+}
+
 bool device_is_fast(const struct device *device)
 {
     return device->fast;

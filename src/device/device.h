@@ -35,6 +35,7 @@ struct device_options {
     enum tinct_precision precision;
     int threads;               /* cpu: 0 means the number of physical cores */
     const char *cache_dir;     /* pipeline cache; NULL: none */
+    bool no_winograd;          /* cpu: 3x3 convolutions without it, too */
     bool validation;           /* vulkan: validation layers on, their messages counted */
     void (*log)(void *user, enum tinct_log_level level, const char *line);
     void *log_user;
@@ -58,6 +59,7 @@ struct device *device_open(const struct device_options *options, struct tinct_er
 void device_close(struct device *device);                      /* NULL is fine */
 const struct device_info *device_about(const struct device *device);
 bool device_is_fast(const struct device *device);              /* opened with precision fast (given or by default) */
+bool device_takes_winograd(const struct device *device);       /* 3x3 convolutions, see shaders/winograd.h */
 bool device_stores_f16(const struct device *device);           /* activations are f16: fast on a GPU, or TINCT_ACT */
 uint64_t device_memory_free(struct device *device);            /* bytes that may still be taken, a budget */
 uint64_t device_max_buffer(struct device *device);             /* bytes of the largest buffer it makes */

@@ -2,6 +2,7 @@
 #include "ops/ops.h"
 
 #include "gemm.h"
+#include "winograd.h"
 
 static const uint32_t act_code[] = {
     [OP_ACT_NONE] = ACT_NONE, [OP_ACT_SILU] = ACT_SILU, [OP_ACT_GELU] = ACT_GELU, [OP_ACT_QUICK_GELU] = ACT_QUICK_GELU,
@@ -113,6 +114,97 @@ static uint32_t seen(uint32_t in, uint32_t up, uint32_t out)
     return up == 2 && out == 2 * in - 1 ? out : in * up;
 }
 
+/* ---- Winograd --------------------------------------------------------------------- */
+
+static const uint32_t tile_side = 4, points = 36;
+
+static uint32_t tiles_of(struct tensor y)
+{
+    return (y.shape[1] + tile_side - 1) / tile_side * ((y.shape[2] + tile_side - 1) / tile_side);
+}
+
+/* Chosen by one picture's shape and the device alone. Fewer tiles than these would not pay for making the weights. */
+static bool winograd_pays(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
+                          const struct epilogue *e)
+{
+    const uint32_t least_tiles = 64, least_channels = 32;
+
+    return w->kernel_h == 3 && w->kernel_w == 3 && c->stride <= 1 && !c->pad_end_only && !c->upsample && !tensor_is(c->x2) &&
+           (!e || e->act == OP_ACT_NONE) && w->inputs % 16 == 0 && w->inputs >= least_channels && w->outputs % 4 == 0 &&
+           w->outputs >= least_channels && x.dtype == DTYPE_F32 && tiles_of(y) >= least_tiles &&
+           device_takes_winograd(pass_device(pass));
+}
+
+static struct span all_of(struct tensor t)
+{
+    struct span s = tensor_span(t);
+    s.row_bytes = 0;                             /* the dispatch's rows are tiles */
+    return s;
+}
+
+static void band_in(struct pass *pass, struct winograd_params p, struct tensor v, struct tensor x)
+{
+    p.channels = tensor_channels(x);
+    p.x_stride = x.stride;
+    pass_dispatch(pass, &(struct dispatch) {
+        .kernel = "winograd_in", .variant = "f32", .reads = { all_of(x) }, .writes = { all_of(v) }, .params = &p,
+        .params_size = sizeof p, .rows = p.tiles });
+}
+
+static void band_products(struct pass *pass, struct tensor m, struct tensor v, const struct weight *w)
+{
+    uint32_t rows = tensor_rows(v);
+    struct gemm_params p = {
+        .rows = rows, .cols = w->outputs, .k = w->packed.shape[1], .c1 = w->inputs, .x1_stride = v.stride,
+        .y_stride = m.stride, .kernel_h = 1, .kernel_w = 1, .stride = 1, .upsample = 1, .in_h = 1, .in_w = rows, .out_h = 1,
+        .out_w = rows, .flags = GEMM_WINOGRAD, .scale = 1.0f,
+    };
+    pass_dispatch(pass, &(struct dispatch) {
+        .kernel = "gemm", .variant = "f32", .reads = { all_of(v), { 0 }, tensor_span(w->packed) },
+        .writes = { tensor_span(m) }, .params = &p, .params_size = sizeof p, .rows = rows, .columns = p.cols,
+        .flops = 2.0 * rows * p.cols * p.c1 });
+}
+
+static void band_out(struct pass *pass, struct winograd_params p, struct tensor y, struct tensor m, const struct weight *w,
+                     const struct epilogue *e)
+{
+    static const struct epilogue nothing;
+
+    if (!e) e = &nothing;
+    p.channels = w->outputs;
+    p.y_stride = y.stride;
+    p.residual_stride = e->residual.stride;
+    p.per_image_stride = e->per_image.stride;
+    p.flags = (tensor_is(w->bias) ? GEMM_BIAS : 0) | (tensor_is(e->per_image) ? GEMM_PER_IMAGE : 0) |
+              (tensor_is(e->residual) ? GEMM_RESIDUAL : 0);
+    pass_dispatch(pass, &(struct dispatch) {
+        .kernel = "winograd_out", .variant = "f32",
+        .reads = { all_of(m), all_of(w->bias), all_of(e->per_image), all_of(e->residual) }, .writes = { all_of(y) },
+        .params = &p, .params_size = sizeof p, .rows = p.tiles });
+}
+
+/* In bands of tiles whose transforms fit a last cache. */
+static void conv2d_winograd(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w,
+                            const struct epilogue *e)
+{
+    const uint32_t band_bytes = 24u << 20, least_band = 64;
+    uint32_t all = y.shape[0] * tiles_of(y), band = band_bytes / (points * 4 * (w->inputs + w->outputs));
+    size_t mark = scratch_mark(pass);
+
+    if (band < least_band) band = least_band;
+    band = (all + (all + band - 1) / band - 1) / ((all + band - 1) / band);
+    struct tensor v = scratch_f32(pass, points * band, w->inputs), m = scratch_f32(pass, points * band, w->outputs);
+    for (uint32_t first = 0; first < all; first += band) {
+        struct winograd_params p = { .first = first, .tiles = all - first < band ? all - first : band, .h = y.shape[1],
+                                     .w = y.shape[2] };
+        v.shape[0] = m.shape[0] = points * p.tiles;
+        band_in(pass, p, v, x);
+        band_products(pass, m, v, w);
+        band_out(pass, p, y, m, w, e);
+    }
+    scratch_release(pass, mark);
+}
+
 void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
                const struct epilogue *e)
 {
@@ -145,6 +237,10 @@ void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct
         !alignment_is_kept(pass, "conv2d", y, x, c->x2))
         return;
 
+    if (winograd_pays(pass, y, x, w, c, e)) {
+        conv2d_winograd(pass, y, x, w, e);
+        return;
+    }
     struct gemm_params p = {
         .rows = tensor_rows(y), .kernel_h = w->kernel_h, .kernel_w = w->kernel_w, .stride = stride, .pad_top = pad,
         .pad_left = pad, .upsample = up, .in_h = x.shape[1], .in_w = x.shape[2], .out_h = out_h, .out_w = out_w,

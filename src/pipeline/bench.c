@@ -255,7 +255,7 @@ char *tinct_benchmark(const struct tinct_options *o, const struct tinct_bench *h
     struct bench b = { 0 };
     struct device *device = device_open(&(struct device_options) {
         .name = o->device, .precision = o->precision, .threads = o->threads, .cache_dir = o->cache_dir,
-        .log = o->log, .log_user = o->log_user }, err);
+        .no_winograd = o->no_winograd, .log = o->log, .log_user = o->log_user }, err);
 
     if (!device) return NULL;
     b.device = *device_about(device);

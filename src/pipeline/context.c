@@ -79,7 +79,7 @@ struct tinct *tinct_open(const struct tinct_options *o, struct tinct_err *err)
     }
     t->device = device_open(&(struct device_options) {
         .name = o->device, .precision = o->precision, .threads = o->threads, .cache_dir = o->cache_dir,
-        .validation = getenv("TINCT_VALIDATION") != NULL, .log = o->log, .log_user = o->log_user }, err);
+        .no_winograd = o->no_winograd, .validation = getenv("TINCT_VALIDATION") != NULL, .log = o->log, .log_user = o->log_user }, err);
     if (!t->device) goto fail;
     t->model = model_open(t->device, &(struct model_options) {
         .path = o->model, .vae_path = o->vae, .threads = o->threads }, err);

@@ -1,5 +1,7 @@
 #include "ops/gemm_definition.h"
 
+#include <stdlib.h>
+
 struct layer {                  /* one case; what is zero is absent */
     uint32_t images, h, w;      /* of x; images 0 counts as 1 */
     uint32_t c1, c2, outputs, kernel;
@@ -11,6 +13,7 @@ struct layer {                  /* one case; what is zero is absent */
     bool per_image;             /* columns of a wider table */
     uint32_t row_stride;        /* elements from pixel to pixel of x, x2 and y; 0: dense */
     float mean, spread;         /* of x; spread 0 counts as 1 */
+    bool winograd;              /* large enough for it */
 };
 
 struct operands {
@@ -51,6 +54,20 @@ static struct dot dot_of(const struct layer *l, const struct operands *in, uint3
     return d;
 }
 
+/* F(4x4, 3x3)'s own error. Roundings are off by 2^-24 / sqrt 3 of what they round, as a deviation, and independent: of
+ * independent inputs and weights, 6 of a transformed input, 12 of a transformed weight, c / 2 of a sum of c products, each a
+ * partial sum, 6 of an output. On the way out each grows as its point does: by sum_i A[y, i]^2 |B^T[i]|^2 |G[i]|^2 along an
+ * axis, where a result's 9 products grow by 1 each. Six deviations; half as much again at a picture's corner, where a result
+ * has 4 of 9 products and its tile nearly all. */
+static double winograd_off(const struct optest *t, const struct layer *l, uint32_t y, uint32_t x, struct dot d)
+{
+    const double grown[4] = { 9.02, 8.58, 17.33, 94.33 };
+    double roundings = (6 + 12 + l->c1 / 2.0 + 6) / 3;
+
+    if (!l->winograd || !device_takes_winograd(t->device)) return 0;
+    return 6 * 1.5 * 0x1p-24 * sqrt(grown[y % 4] * grown[x % 4] * roundings / 9 * d.squares);
+}
+
 static void definition(const struct optest *t, const struct layer *l, const struct operands *in, uint32_t row, double *y,
                        double *tolerance)
 {
@@ -65,6 +82,7 @@ static void definition(const struct optest *t, const struct layer *l, const stru
         double shift = in->per_image ? in->per_image[(size_t)image * l->outputs + o] : 0;
         double value = finish(t, d, l->kernel * l->kernel * (l->c1 + l->c2), bias + shift, fabs(bias) + fabs(shift),
                               l->act, &tolerance[o]);
+        tolerance[o] += winograd_off(t, l, at / in->out_w, at % in->out_w, d);
         y[o] = finish_store(t, value, in->residual ? in->residual[(size_t)row * in->channels + o] : 0, &tolerance[o]);
     }
 }
@@ -184,6 +202,45 @@ static void tiny_pictures(struct optest *t)
     conv2d(t, (struct layer) { .images = 3, .h = 2, .w = 1, .c1 = 8, .outputs = 8, .kernel = 3 });
 }
 
+static void transformed_tiles(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 32, .w = 36, .c1 = 48, .outputs = 68, .kernel = 3, .flags = OPTEST_BIAS,
+                               .per_image = true, .residual = RESIDUAL, .winograd = true });
+    conv2d(t, (struct layer) { .images = 3, .h = 31, .w = 45, .c1 = 32, .outputs = 36, .kernel = 3, .row_stride = 72,
+                               .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = true });
+    conv2d(t, (struct layer) { .h = 64, .w = 64, .c1 = 320, .outputs = 320, .kernel = 3, .winograd = true });
+}
+
+/* One row of tiles; more than a band. */
+static void transformed_bands(struct optest *t)
+{
+    conv2d(t, (struct layer) { .h = 3, .w = 260, .c1 = 32, .outputs = 32, .kernel = 3, .winograd = true });
+    conv2d(t, (struct layer) { .images = 2, .h = 130, .w = 204, .c1 = 32, .outputs = 32, .kernel = 3, .flags = OPTEST_BIAS,
+                               .winograd = true });
+}
+
+/* A picture's bits do not depend on the pictures beside it, nor on threads. */
+static void transformed_alone(struct optest *t)
+{
+    const uint32_t h = 33, w = 37, c = 32, count = h * w * c, threads[] = { 2, 1, 3 };
+    float *first = malloc(2 * count * sizeof *first);
+
+    for (uint32_t i = 0; i < 3; i++) {
+        if (i) optest_reopen(t, (int)threads[i]);
+        struct optest_weight weight = optest_weight(t, c, c, 3, OPTEST_BIAS);
+        float *x = optest_random(t, 2 * count, 0, 1);
+        uint32_t images = i == 2 ? 1 : 2;
+        struct tensor xt = picture(t, images, h, w, c, 0, images == 1 ? x + count : x), y = picture(t, images, h, w, c, 0, NULL);
+        op_conv2d(optest_pass(t), y, xt, &weight.device, NULL, NULL);
+        optest_run(t);
+        float *got = optest_read(t, y);
+        if (i == 0) memcpy(first, got, 2 * count * sizeof *first);
+        else if (i == 1) assert_memory_equal(got, first, 2 * count * sizeof *got);
+        else assert_memory_equal(got, first + count, count * sizeof *got);
+    }
+    free(first);
+}
+
 static void stride_2(struct optest *t)
 {
     conv2d(t, (struct layer) { .h = 16, .w = 24, .c1 = 64, .outputs = 64, .kernel = 3, .stride = 2,
@@ -299,6 +356,9 @@ int main(void)
         { "three colours", three_colours },
         { "33x47 and 63x63", odd_pictures },
         { "pictures of one pixel, row, column", tiny_pictures },
+        { "transformed tiles", transformed_tiles },
+        { "transformed tiles in bands", transformed_bands },
+        { "transformed tiles, alone and in company", transformed_alone },
         { "stride 2", stride_2 },
         { "stride 2, padded at the end only", pad_end_only },
         { "upsampled", upsampled },

@@ -1,7 +1,8 @@
 /* Runs single stages of a model on files of raw fp32, for comparison with the reference implementations.
  *
- *     stage MODEL DEVICE fp32|fast < commands
+ *     stage MODEL DEVICE fp32|plain|fast < commands
  *
+ * plain: fp32 without Winograd.
  * One command a line; every file is a dense little-endian array:
  *     text CHUNKS SKIP IDS Z            ids uint32 [chunks, 77] -> z [chunks, 77, width]
  *     unet N H W T TOKENS X CONTEXT EPS x [N, H, W, 4], context [N, tokens, width] -> eps [N, H, W, 4]
@@ -205,11 +206,11 @@ int main(int argc, char **argv)
     char line[2048];
 
     if (argc != 4) {
-        fprintf(stderr, "usage: stage MODEL DEVICE fp32|fast < commands\n");
+        fprintf(stderr, "usage: stage MODEL DEVICE fp32|plain|fast < commands\n");
         return 2;
     }
     struct device *device = device_open(&(struct device_options) {
-        .name = argv[2], .validation = getenv("TINCT_VALIDATION") != NULL,
+        .name = argv[2], .validation = getenv("TINCT_VALIDATION") != NULL, .no_winograd = !strcmp(argv[3], "plain"),
         .precision = strcmp(argv[3], "fast") ? TINCT_PRECISION_FP32 : TINCT_PRECISION_FAST }, &err);
     double begin = now();
     struct model *m = device ? model_open(device, &(struct model_options) { .path = argv[1], .encoder = true }, &err) : NULL;

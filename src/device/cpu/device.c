@@ -277,6 +277,7 @@ struct device *cpu_device_open(const struct device_options *options, struct tinc
     d->threads = options->threads ? options->threads : thread_default_count();
     d->base.backend = &cpu_backend;
     d->base.fast = options->precision == TINCT_PRECISION_FAST;
+    d->base.no_winograd = options->no_winograd;
     d->base.log = options->log;
     d->base.log_user = options->log_user;
     describe(&d->base.info, isa, d->threads);

@@ -17,10 +17,16 @@ static uint32_t even_part(uint32_t n, uint32_t most, uint32_t unit)
     return parts(part, unit) * unit;
 }
 
+/* Equal parts of the rows, which have weights of their own. */
+static uint32_t phases_of(const struct gemm_params *p)
+{
+    return p->flags & GEMM_PHASES ? 4 : p->flags & GEMM_WINOGRAD ? 36 : 1;
+}
+
 struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits most)
 {
     const struct gemm_params *p = a->params;
-    uint32_t phases = p->flags & GEMM_PHASES ? 4 : 1, all = a->rows / phases, unit = most.unit;
+    uint32_t phases = phases_of(p), all = a->rows / phases, unit = most.unit;
     uint32_t panels = parts(a->columns, PANEL), wanted = a->threads > 1 ? a->threads * most.items : 1;
     uint32_t rows = even_part(all, most.rows, unit), group = even_part(panels, most.panels, 1);
 
@@ -35,7 +41,7 @@ static void find_places(const struct gemm_params *p, struct gemm_item *it)
     uint32_t out_pixels = p->out_h * p->out_w;
 
     for (uint32_t i = 0; i < it->rows; i++) {
-        uint32_t row = it->first + i, image = row / out_pixels, pixel = row % out_pixels;
+        uint32_t row = p->rows / phases_of(p) * it->phase + it->first + i, image = row / out_pixels, pixel = row % out_pixels;
         it->places[i] = (struct gemm_place) {
             .y = (int32_t)(pixel / p->out_w * p->stride) - (int32_t)p->pad_top,
             .x = (int32_t)(pixel % p->out_w * p->stride) - (int32_t)p->pad_left,
@@ -63,7 +69,7 @@ void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan,
 {
     const struct gemm_params *p = a->params;
     bool phases = p->flags & GEMM_PHASES;
-    uint32_t panels = parts(p->cols, PANEL), groups = parts(panels, plan->panels), rows = phases ? p->rows / 4 : p->rows;
+    uint32_t panels = parts(p->cols, PANEL), groups = parts(panels, plan->panels), rows = p->rows / phases_of(p);
     uint32_t blocks = parts(rows, plan->rows), taps = phases ? 4 : p->kernel_h * p->kernel_w;
 
     it->phase = index / groups / blocks;
@@ -82,19 +88,40 @@ void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan,
     else find_places(p, it);
 }
 
+/* G of winograd.h */
+static const float winograd[6][3] = {
+    { 1 / 4.0f, 0, 0 },
+    { -1 / 6.0f, -1 / 6.0f, -1 / 6.0f },
+    { -1 / 6.0f, 1 / 6.0f, -1 / 6.0f },
+    { 1 / 24.0f, 1 / 12.0f, 1 / 6.0f },
+    { 1 / 24.0f, -1 / 12.0f, 1 / 6.0f },
+    { 0, 0, 1 },
+};
+
+static void add_tap(struct gemm_run *run, uint32_t w, float factor)
+{
+    if (factor == 0) return;
+    run->factor[run->w_count] = factor;
+    run->w[run->w_count++] = w;
+}
+
 void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_item *it, struct gemm_run *run, uint32_t c)
 {
     static const uint32_t first[2][2] = { { 0, 1 }, { 0, 2 } }, end[2][2] = { { 1, 3 }, { 2, 3 } };   /* [phase][tap] */
     uint32_t channels = p->c1 + p->c2, down = it->phase / 2, right = it->phase % 2;
 
     run->w_count = 0;
+    if (p->flags & GEMM_WINOGRAD) {
+        for (uint32_t tap = 0; tap < 9; tap++)
+            add_tap(run, tap * channels + c, winograd[it->phase / 6][tap / 3] * winograd[it->phase % 6][tap % 3]);
+        return;
+    }
     if (!(p->flags & GEMM_PHASES)) {
-        run->w[run->w_count++] = ((uint32_t)run->ky * p->kernel_w + (uint32_t)run->kx) * channels + c;
+        add_tap(run, ((uint32_t)run->ky * p->kernel_w + (uint32_t)run->kx) * channels + c, 1);
         return;
     }
     for (uint32_t y = first[down][run->ky]; y < end[down][run->ky]; y++)
-        for (uint32_t x = first[right][run->kx]; x < end[right][run->kx]; x++)
-            run->w[run->w_count++] = (y * 3 + x) * channels + c;
+        for (uint32_t x = first[right][run->kx]; x < end[right][run->kx]; x++) add_tap(run, (y * 3 + x) * channels + c, 1);
 }
 
 void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32_t first, uint32_t length)
@@ -129,10 +156,12 @@ const float *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm
 VEC_INLINE void widen_row(float *to, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t width)
 {
     widen_f16(to, w + (size_t)(run->w[0] + i) * PANEL, width);
+    if (run->factor[0] != 1)
+        for (uint32_t c = 0; c < width; c++) to[c] *= run->factor[0];
     for (uint32_t tap = 1; tap < run->w_count; tap++) {
-        float more[PANEL];
+        float more[PANEL], factor = run->factor[tap];
         widen_f16(more, w + (size_t)(run->w[tap] + i) * PANEL, width);
-        for (uint32_t c = 0; c < width; c++) to[c] += more[c];
+        for (uint32_t c = 0; c < width; c++) to[c] += factor * more[c];
     }
 }
 

@@ -17,7 +17,7 @@ enum {
     MOST_SUMS = MOST_ROWS * 5 * PANEL,
     SUM_ROWS = 32,             /* a panel's sums have room for a multiple of these */
     MOST_RUNS = K_BLOCK / 4,
-    MOST_TAPS = 4,             /* of w, that one tap of a phase is the sum of */
+    MOST_TAPS = 9,             /* of w, whose sum a tap's weights are */
 };
 
 #define GEMM_NO_ROW UINT32_MAX /* where a sum that nobody wants goes */
@@ -33,13 +33,14 @@ struct gemm_run {              /* part of k inside one tap and one source */
     int32_t ky, kx;
     const float *x;            /* that source from the first channel on */
     uint32_t stride, length;
-    uint32_t w[MOST_TAPS];     /* first rows of w to be summed */
+    uint32_t w[MOST_TAPS];     /* first rows of w to be summed, */
+    float factor[MOST_TAPS];   /* times these */
     uint32_t w_count;
 };
 
 struct gemm_item {
     uint32_t first, rows;              /* rows of y, or of a phase of it */
-    uint32_t phase;                    /* 2 (oy % 2) + ox % 2 */
+    uint32_t phase;                    /* 2 (oy % 2) + ox % 2; GEMM_WINOGRAD's part */
     uint32_t kernel_w;
     uint32_t seen_h, seen_w, shift;    /* pixels that taps see, and how far to shift them to a source pixel */
     uint32_t panel, panels;
@@ -78,7 +79,7 @@ void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan,
 /* Finds the runs of k in [k, k + length). */
 void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32_t k, uint32_t length);
 
-/* The rows of w that a run begins with: channel c of its tap, or of those of a 3x3 kernel that see its source pixel. */
+/* The rows of w that a run begins with: channel c of its tap, or of those of a 3x3 kernel that its weights are a sum of. */
 void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_item *it, struct gemm_run *run, uint32_t c);
 
 /* The first of a run's channels that a row sees, or zeros. */

@@ -4,7 +4,8 @@
 #include "device/cpu/kernels/vec.h"
 
 extern const struct cpu_kernel CPU_NAME(gemm), CPU_NAME(attention), CPU_NAME(layer_norm), CPU_NAME(group_norm_stats),
-    CPU_NAME(group_norm_finish), CPU_NAME(group_norm_apply), CPU_NAME(lora_merge);
+    CPU_NAME(group_norm_finish), CPU_NAME(group_norm_apply), CPU_NAME(lora_merge), CPU_NAME(winograd_in),
+    CPU_NAME(winograd_out);
 extern const struct cpu_kernel_table CPU_NAME(table);
 
 #if VEC_AMX
@@ -15,12 +16,18 @@ extern const struct cpu_kernel CPU_NAME(gemm_bf16);
 #endif
 
 static const struct cpu_kernel *const kernels[] = {
+#if !VEC_AMX                   /* tiles are faster without it, and 16 bits are too few for it */
+    &CPU_NAME(winograd_in), &CPU_NAME(winograd_out),
+#endif
 #if VEC_AMX
     &CPU_NAME(gemm_amx),   &CPU_NAME(gemm_amx_fast),    &CPU_NAME(attention_amx),    &CPU_NAME(attention_amx_fast),
 #elif VEC_BF16
     &CPU_NAME(gemm_bf16),
 #endif
-    &CPU_NAME(gemm),       &CPU_NAME(attention),        &CPU_NAME(group_norm_stats), &CPU_NAME(group_norm_finish),
+#if !VEC_AMX
+    &CPU_NAME(gemm),       &CPU_NAME(attention),
+#endif
+    &CPU_NAME(group_norm_stats), &CPU_NAME(group_norm_finish),
     &CPU_NAME(group_norm_apply), &CPU_NAME(layer_norm),       &CPU_NAME(lora_merge),
 };
 

@@ -1,0 +1,25 @@
+/* Parameters of winograd_in and winograd_out: a 3x3 convolution as products of transformed tiles, F(4x4, 3x3).
+ *
+ *   Y = A^T [ (G g G^T) * (B^T d B) ] A       * element by element, summed over channels: 36 products for 4x4 outputs
+ *
+ * winograd_in: V[i][t, c] = (B^T d B)[i], of the 6x6 inputs d under tile first + t; zeros outside the picture
+ * gemm with GEMM_WINOGRAD (gemm.h): M[i] = V[i] (G g G^T)[i]
+ * winograd_out: y = A^T M A + bias[o] + per_image[image, o] + residual, where there are pixels
+ *
+ * Tiles are counted over all images, row by row, as wide and high as it takes: ceil(w / 4), ceil(h / 4). V is [36, tiles, channels],
+ * M [36, tiles, cols]. Channels are multiples of 16, cols of 4.
+ *
+ * winograd_in   reads: x; writes: V
+ * winograd_out  reads: M, bias [cols] (GEMM_BIAS), per_image (GEMM_PER_IMAGE), residual (GEMM_RESIDUAL); writes: y
+ * rows = tiles. Variant "f32". Source: arXiv:1509.09308. */
+#ifndef TINCT_SHADER_WINOGRAD_H
+#define TINCT_SHADER_WINOGRAD_H
+#include "types.h"
+
+struct winograd_params {
+    uint first, tiles;                                  /* of all images' */
+    uint h, w, channels;                                /* of x, or of y */
+    uint x_stride, y_stride, residual_stride, per_image_stride;   /* elements */
+    uint flags;                                         /* gemm.h's */
+};
+#endif

@@ -1,0 +1,134 @@
+/* winograd_in and winograd_out on the processor (shaders/winograd.h): vectors of channels, a few tiles an item. */
+#include "device/cpu/kernels.h"
+#include "device/cpu/kernels/vec.h"
+
+#include "gemm.h"
+#include "winograd.h"
+
+enum { SIDE = 6, OUT = 4, POINTS = SIDE * SIDE, TILES = 8 /* of an item */ };
+
+struct spot {                      /* where a tile lies */
+    uint32_t image, y, x;          /* of its first output */
+};
+
+static struct spot spot_of(const struct winograd_params *p, uint32_t tile)
+{
+    uint32_t across = (p->w + OUT - 1) / OUT, down = (p->h + OUT - 1) / OUT;
+
+    tile += p->first;
+    return (struct spot) { tile / (across * down), tile / across % down * OUT, tile % across * OUT };
+}
+
+static struct cpu_plan plan(const struct cpu_args *a)
+{
+    return (struct cpu_plan) { .items = (a->rows + TILES - 1) / TILES, .rows = TILES };
+}
+
+/* B^T d of six values that lie `step` apart. */
+VEC_INLINE void transform_in(vec *d, const int step)
+{
+    vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step], d5 = d[5 * step];
+    vec even = d4 - 4.0f * d2, odd = d3 - 4.0f * d1, near = d4 - d2, far = 2.0f * (d3 - d1);
+
+    d[0] = 4.0f * d0 - 5.0f * d2 + d4;
+    d[step] = even + odd;
+    d[2 * step] = even - odd;
+    d[3 * step] = near + far;
+    d[4 * step] = near - far;
+    d[5 * step] = 4.0f * d1 - 5.0f * d3 + d5;
+}
+
+/* A^T m likewise: six to four. */
+VEC_INLINE void transform_out(vec *m, const int step)
+{
+    vec m0 = m[0], m5 = m[5 * step];
+    vec sum = m[step] + m[2 * step], difference = m[step] - m[2 * step];
+    vec far_sum = m[3 * step] + m[4 * step], far_difference = m[3 * step] - m[4 * step];
+
+    m[0] = m0 + sum + far_sum;
+    m[step] = difference + 2.0f * far_difference;
+    m[2 * step] = sum + 4.0f * far_sum;
+    m[3 * step] = difference + 8.0f * far_difference + m5;
+}
+
+/* The 36 pixels under a tile; NULL outside the picture. */
+static void find_pixels(const struct winograd_params *p, const float *x, uint32_t tile, const float *pixel[POINTS])
+{
+    struct spot s = spot_of(p, tile);
+
+    for (uint32_t i = 0; i < POINTS; i++) {
+        uint32_t y = s.y + i / SIDE - 1, column = s.x + i % SIDE - 1;      /* -1: huge */
+        bool inside = y < p->h && column < p->w;
+        pixel[i] = inside ? x + (((size_t)s.image * p->h + y) * p->w + column) * p->x_stride : NULL;
+    }
+}
+
+static void run_in(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
+{
+    const struct winograd_params *p = a->params;
+    uint32_t end = (item + 1) * plan->rows < p->tiles ? (item + 1) * plan->rows : p->tiles;
+    const float *pixel[POINTS];
+    vec d[POINTS];
+
+    (void)memory;
+    for (uint32_t tile = item * plan->rows; tile < end; tile++) {
+        float *to = (float *)a->writes[0] + (size_t)tile * p->channels;
+        find_pixels(p, a->reads[0], tile, pixel);
+        for (uint32_t c = 0; c < p->channels; c += VEC_WIDTH) {
+            for (int i = 0; i < POINTS; i++) d[i] = pixel[i] ? vec_load(pixel[i] + c) : (vec) { 0 };
+#pragma GCC unroll 6
+            for (int i = 0; i < SIDE; i++) transform_in(d + i, SIDE);
+#pragma GCC unroll 6
+            for (int i = 0; i < SIDE; i++) transform_in(d + i * SIDE, 1);
+            for (int i = 0; i < POINTS; i++) vec_store(to + (size_t)i * p->tiles * p->channels + c, d[i]);
+        }
+    }
+}
+
+/* Four by four values of channels [c, c + VEC_WIDTH) to y; `count` of them are channels. */
+VEC_INLINE void store_tile(const struct cpu_args *a, struct spot s, const vec *m, uint32_t c, uint32_t count)
+{
+    const struct winograd_params *p = a->params;
+    const float *bias = (const float *)a->reads[1] + c;
+    const float *per_image = (const float *)a->reads[2] + (size_t)s.image * p->per_image_stride + c;
+    float v[VEC_WIDTH];
+
+    for (uint32_t y = 0; y < OUT && s.y + y < p->h; y++)
+        for (uint32_t x = 0; x < OUT && s.x + x < p->w; x++) {
+            size_t row = ((size_t)s.image * p->h + s.y + y) * p->w + s.x + x;
+            vec_store(v, m[y * SIDE + x]);
+            if (p->flags & GEMM_BIAS)
+                for (uint32_t i = 0; i < count; i++) v[i] += bias[i];
+            if (p->flags & GEMM_PER_IMAGE)
+                for (uint32_t i = 0; i < count; i++) v[i] += per_image[i];
+            if (p->flags & GEMM_RESIDUAL)
+                for (uint32_t i = 0; i < count; i++) v[i] += ((const float *)a->reads[3])[row * p->residual_stride + c + i];
+            float *to = (float *)a->writes[0] + row * p->y_stride + c;
+            for (uint32_t i = 0; i < count; i++) to[i] = v[i];
+        }
+}
+
+static void run_out(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
+{
+    const struct winograd_params *p = a->params;
+    uint32_t end = (item + 1) * plan->rows < p->tiles ? (item + 1) * plan->rows : p->tiles;
+    vec m[POINTS];
+
+    (void)memory;
+    for (uint32_t tile = item * plan->rows; tile < end; tile++) {
+        const float *from = (const float *)a->reads[0] + (size_t)tile * p->channels;
+        struct spot s = spot_of(p, tile);
+        for (uint32_t c = 0; c < p->channels; c += VEC_WIDTH) {
+            for (int i = 0; i < POINTS; i++) m[i] = vec_load(from + (size_t)i * p->tiles * p->channels + c);
+#pragma GCC unroll 6
+            for (int i = 0; i < SIDE; i++) transform_out(m + i, SIDE);
+#pragma GCC unroll 4
+            for (int i = 0; i < OUT; i++) transform_out(m + i * SIDE, 1);
+            if (p->channels - c >= VEC_WIDTH) store_tile(a, s, m, c, VEC_WIDTH);      /* a count that the compiler knows */
+            else store_tile(a, s, m, c, p->channels - c);
+        }
+    }
+}
+
+const struct cpu_kernel CPU_NAME(winograd_in) = { "winograd_in", "f32", false, plan, run_in };
+const struct cpu_kernel CPU_NAME(winograd_out) = { "winograd_out", "f32", false, plan, run_out };
