@@ -1,11 +1,23 @@
-// What both cores of gemm share: operands, where a tap reads, and the epilogue. See gemm.h.
+// What all cores of gemm share: operands, where a tap reads, and the epilogue. See gemm.h.
 //
-// With the constant PHASES tiles of y's four phases follow each other, and a row is one of the tile's phase.
+// With the constant PHASES tiles of y's four phases follow each other, and a row is one of the tile's phase. x is read
+// in pieces of PIECE_K channels: quads, or with the macro OCTETS eight fp16 values as they are stored.
 #include "gemm.h"
 
 PARAMS(gemm_params);
+#ifdef OCTETS
+#define PIECE uvec4
+#define PIECE_K 8u
+READS_WEIGHT(0, x1);
+READS_WEIGHT(1, x2);
+#define LD_PIECE(x, i) LD_WEIGHT(x, i)
+#else
+#define PIECE vec4
+#define PIECE_K 4u
 READS(0, x1);
 READS(1, x2);
+#define LD_PIECE(x, i) LD4(x, i)
+#endif
 READS_WEIGHT(2, w);
 READS_FLOAT(3, bias);
 READS_FLOAT(4, per_image);
@@ -72,13 +84,13 @@ uint tap_pixel(place s, uint ky, uint kx)
     return inside ? s.image_at + (iy >> doubled) * p.in_w + (ix >> doubled) : ~0u;
 }
 
-struct cursor { uint c4, ky, kx; };      // a quad of k: its channels and tap
+struct cursor { uint c, ky, kx; };       // a piece of k: its channels and tap
 
-void advance(inout cursor at, uint quads)
+void advance(inout cursor at, uint pieces)
 {
-    at.c4 += quads;
-    while (at.c4 >= (p.c1 + p.c2) / 4u) {
-        at.c4 -= (p.c1 + p.c2) / 4u;
+    at.c += pieces;
+    while (at.c >= (p.c1 + p.c2) / PIECE_K) {
+        at.c -= (p.c1 + p.c2) / PIECE_K;
         at.kx++;
         if (at.kx == taps_w()) {
             at.kx = 0u;
@@ -87,13 +99,13 @@ void advance(inout cursor at, uint quads)
     }
 }
 
-// This quad of row s of the implicit matrix, whatever the channel counts: zero outside and beyond the taps.
-vec4 gather(place s, cursor at)
+// This piece of row s of the implicit matrix, whatever the channel counts: zero outside and beyond the taps.
+PIECE gather(place s, cursor at)
 {
     uint pixel = at.ky < taps_h() ? tap_pixel(s, at.ky, at.kx) : ~0u;
-    if (pixel == ~0u) return vec4(0.0);
-    if (at.c4 < p.c1 / 4u) return LD4(x1, pixel * (p.x1_stride / 4u) + at.c4);
-    return LD4(x2, pixel * (p.x2_stride / 4u) + at.c4 - p.c1 / 4u);
+    if (pixel == ~0u) return PIECE(0);
+    if (at.c < p.c1 / PIECE_K) return LD_PIECE(x1, pixel * (p.x1_stride / PIECE_K) + at.c);
+    return LD_PIECE(x2, pixel * (p.x2_stride / PIECE_K) + at.c - p.c1 / PIECE_K);
 }
 
 // erfc(t) for t >= 0 with a relative error of about 1e-7 around exp(-t^2): Abramowitz and Stegun 7.1.26.

@@ -204,9 +204,25 @@ static void check_forced(const char *variable, const char *value, enum tinct_cod
 static void unknown_cores_and_types_are_refused(void **state)
 {
     (void)state;
-    check_forced("TINCT_VULKAN", "matrix", TINCT_ERR_DEVICE, "there is no core for matrix units yet; tile works");
-    check_forced("TINCT_VULKAN", "fast", TINCT_ERR_ARG, "TINCT_VULKAN=fast is no core; there are soft and tile");
+    check_forced("TINCT_VULKAN", "matrix", TINCT_ERR_DEVICE, "TINCT_VULKAN=matrix multiplies in fp16, and activations are f32");
+    check_forced("TINCT_VULKAN", "fast", TINCT_ERR_ARG, "TINCT_VULKAN=fast is no core; there are soft, tile and matrix");
     check_forced("TINCT_ACT", "f64", TINCT_ERR_ARG, "TINCT_ACT=f64 is no storage type; there are f32 and f16");
+}
+
+/* Without matrix units the matrix core can be asked for, and does their work by hand. */
+static void the_matrix_core_can_be_tested_here(void **state)
+{
+    struct tinct_err err = { 0 };
+
+    (void)state;
+    setenv("TINCT_VULKAN", "matrix", 1);
+    setenv("TINCT_ACT", "f16", 1);
+    struct device *device = open_with(NULL, &err);
+    unsetenv("TINCT_VULKAN");
+    unsetenv("TINCT_ACT");
+    if (!device) fail_msg("%s", err.text);
+    assert_non_null(strstr(device_about(device)->detail, "matrix core by hand, f16"));
+    close_clean(device);
 }
 
 static void precision_decides_what_is_stored(void **state)
@@ -500,6 +516,7 @@ int main(void)
         cmocka_unit_test(a_software_driver_is_listed_last_and_not_chosen),
         cmocka_unit_test(without_a_driver_there_is_silence),
         cmocka_unit_test(unknown_cores_and_types_are_refused),
+        cmocka_unit_test(the_matrix_core_can_be_tested_here),
         cmocka_unit_test(precision_decides_what_is_stored),
         cmocka_unit_test(buffers_do_not_meet),
         cmocka_unit_test(a_buffer_beyond_the_driver_is_refused),

@@ -31,6 +31,7 @@ struct optest {
     struct device *device;
     enum dtype dtype;               /* of activations here: DTYPE_F32 or DTYPE_F16 */
     bool bf16;                      /* products are taken of operands rounded to bf16 */
+    bool half_sums;                 /* weights of taps that see the same pixel are added up and rounded to f16 */
     bool split;                     /* products are taken of operands that are sums of two bf16 numbers, but low by low */
     uint64_t random;                /* state of the generator; the same at the start of every case */
     struct pass *pass;

@@ -30,6 +30,7 @@ static const struct core cores[] = {
     { "vulkan/soft/f16", "llvmpipe", NULL, "soft", "f16", TINCT_PRECISION_FAST, 1e-2 },
     { "vulkan/tile/f32", "llvmpipe", NULL, "tile", "f32", TINCT_PRECISION_FP32, 2e-5 },
     { "vulkan/tile/f16", "llvmpipe", NULL, "tile", "f16", TINCT_PRECISION_FAST, 1e-2 },
+    { "vulkan/matrix/f16", "llvmpipe", NULL, "matrix", "f16", TINCT_PRECISION_FAST, 1e-2 },
 };
 enum { CORES = sizeof cores / sizeof *cores };
 
@@ -44,6 +45,12 @@ static void force(const char *name, const char *value)
     else unsetenv(name);
 }
 
+static void print_line(void *user, enum tinct_log_level level, const char *line)
+{
+    (void)user;
+    if (level <= TINCT_LOG_WARN) print_message("# %s\n", line);
+}
+
 static struct device *core_open(const struct core *core, int threads)
 {
     struct tinct_err err;
@@ -52,7 +59,7 @@ static struct device *core_open(const struct core *core, int threads)
     force("TINCT_VULKAN", core->vulkan);
     force("TINCT_ACT", core->act);
     struct device *device = device_open(&(struct device_options) {
-        .name = core->device, .precision = core->precision, .threads = threads, .validation = true }, &err);
+        .name = core->device, .precision = core->precision, .threads = threads, .validation = true, .log = print_line }, &err);
     if (!device) {
         print_message("skipped: %s: %s\n", core->name, err.text);
         skip();
@@ -186,5 +193,6 @@ int main(void)
         tests[2 * i + 1] = (struct CMUnitTest) { names[2 * i + 1], gives_the_same_bytes_again, NULL, NULL, (void *)&cores[i] };
     }
     tests[2 * CORES] = (struct CMUnitTest) cmocka_unit_test_prestate(decoding_tells_its_memory_beforehand, (void *)&cores[0]);
+    if (getenv("TINCT_TEST_ONLY")) cmocka_set_test_filter(getenv("TINCT_TEST_ONLY"));      /* "*matrix*" */
     return cmocka_run_group_tests_name("stages", tests, prepare, temporary_remove);
 }

@@ -78,26 +78,42 @@ static bool tile_fits(const struct vulkan *v, struct tinct_err *err)
                       shared_bytes);
 }
 
+/* Asked for by name: matrices done by hand will do, as they are what a software driver can test. */
+static bool matrix_fits(const struct vulkan *v, struct tinct_err *err)
+{
+    if (v->matrix.form == MATRIX_NONE)
+        return tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_VULKAN=matrix: %s has no matrix units that its driver offers for fp16 "
+                          "with fp32 sums; tile works", v->base.info.name);
+    return v->base.stores_f16 ||
+           tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_VULKAN=matrix multiplies in fp16, and activations are f32 here; with "
+                      "--precision fast or TINCT_ACT=f16 it works");
+}
+
+/* fp32 never goes through matrix units: their factors are fp16. */
 static bool choose_core(struct vulkan *v, struct tinct_err *err)
 {
     const char *forced = getenv("TINCT_VULKAN");
     uint32_t lanes = v->limits.subgroup;
-    bool soft_fits = v->limits.shuffles && (lanes == 8 || lanes == 16);
+    bool soft_fits = v->limits.shuffles && (lanes == 8 || lanes == 16), ok = true;
 
-    v->core = v->software && soft_fits ? CORE_SOFT : CORE_TILE;
-    if (!forced || !*forced || !strcmp(forced, "tile")) {
-        if (forced && *forced) v->core = CORE_TILE;
-        return v->core == CORE_SOFT || tile_fits(v, err);
-    }
-    if (!strcmp(forced, "soft")) {
+    vk_matrix_find(v);
+    if (!forced || !*forced) {
+        bool units = v->matrix.form > MATRIX_PLAIN && v->base.stores_f16;
+        v->core = v->software && soft_fits ? CORE_SOFT : units ? CORE_MATRIX : CORE_TILE;
+    } else if (!strcmp(forced, "soft")) {
         v->core = CORE_SOFT;
-        return soft_fits || tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_VULKAN=soft wants subgroups of 8 or 16 lanes that "
-                                       "shuffle, %s has %u; tile works", v->base.info.name, lanes);
+        ok = soft_fits || tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_VULKAN=soft wants subgroups of 8 or 16 lanes that "
+                                     "shuffle, %s has %u; tile works", v->base.info.name, lanes);
+    } else if (!strcmp(forced, "tile")) {
+        v->core = CORE_TILE;
+    } else if (!strcmp(forced, "matrix")) {
+        v->core = CORE_MATRIX;
+        ok = matrix_fits(v, err);
+    } else {
+        ok = tinct_fail(err, TINCT_ERR_ARG, "TINCT_VULKAN=%s is no core; there are soft, tile and matrix", forced);
     }
-    if (!strcmp(forced, "matrix"))
-        return tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_VULKAN=matrix: there is no core for matrix units yet; "
-                          "tile works on every GPU");
-    return tinct_fail(err, TINCT_ERR_ARG, "TINCT_VULKAN=%s is no core; there are soft and tile", forced);
+    if (v->core != CORE_MATRIX) v->matrix.form = MATRIX_NONE;
+    return ok && (v->core == CORE_SOFT || tile_fits(v, err));      /* the matrix core leaves much to tile */
 }
 
 /* f16 or f32 activations: by precision, or forced with TINCT_ACT. */
@@ -119,19 +135,6 @@ static bool choose_storage(struct vulkan *v, const struct device_options *option
     return true;
 }
 
-static bool has_extension(const struct vulkan *v, const char *name)
-{
-    uint32_t count = 0;
-    bool found = false;
-
-    v->instance.EnumerateDeviceExtensionProperties(v->gpu, NULL, &count, NULL);
-    VkExtensionProperties *list = calloc(count ? count : 1, sizeof *list);
-    if (list && v->instance.EnumerateDeviceExtensionProperties(v->gpu, NULL, &count, list) >= 0)
-        for (uint32_t i = 0; i < count; i++) found |= !strcmp(list[i].extensionName, name);
-    free(list);
-    return found;
-}
-
 static bool logical_device(struct vulkan *v, struct tinct_err *err)
 {
     const float priority = 1;
@@ -139,7 +142,9 @@ static bool logical_device(struct vulkan *v, struct tinct_err *err)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
         .storageBuffer16BitAccess = v->base.info.fast_f16,
     };
-    const char *const extensions[] = { VK_EXT_MEMORY_BUDGET_EXTENSION_NAME };
+    const char *extensions[8] = { VK_EXT_MEMORY_BUDGET_EXTENSION_NAME };
+    uint32_t extension_count = v->has_budget;
+    struct vk_matrix_features matrix;
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
         .pNext = &half,
@@ -147,8 +152,14 @@ static bool logical_device(struct vulkan *v, struct tinct_err *err)
         .pQueueCreateInfos = &(VkDeviceQueueCreateInfo) {
             .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = v->family,
             .queueCount = 1, .pQueuePriorities = &priority },
-        .enabledExtensionCount = v->has_budget, .ppEnabledExtensionNames = extensions,
+        .ppEnabledExtensionNames = extensions,
     };
+    if (v->matrix.form > MATRIX_PLAIN) {
+        vk_matrix_features(v, &matrix);
+        half.pNext = &matrix.half;
+        for (uint32_t i = 0; i < matrix.extension_count; i++) extensions[extension_count++] = matrix.extensions[i];
+    }
+    info.enabledExtensionCount = extension_count;
     if (!vk_ok(v, VK_TRY(v, FAULT_DEVICE, v->instance.CreateDevice(v->gpu, &info, NULL, &v->device)),
                "opening the device", err))
         return false;
@@ -173,16 +184,18 @@ static bool pick(struct vulkan *v, int index, struct tinct_err *err)
     vk_describe(&v->instance, v->gpu, &v->base.info);
     v->software = v->base.info.kind == DEVICE_SOFTWARE;
     v->family = (uint32_t)vk_compute_family(&v->instance, v->gpu, &bits);
-    v->has_budget = has_extension(v, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    v->has_budget = vk_has_extension(v, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     read_limits(v, bits);
     return true;
 }
 
 static void tell_choice(struct vulkan *v)
 {
+    static const char *const cores[] = { "soft", "tile", "matrix" };
+    static const char *const forms[] = { "", " by hand", " of NV", "" };
     size_t used = strlen(v->base.info.detail);
-    snprintf(v->base.info.detail + used, sizeof v->base.info.detail - used, ", %s core, %s",
-             v->core == CORE_SOFT ? "soft" : "tile", v->base.stores_f16 ? "f16" : "f32");
+    snprintf(v->base.info.detail + used, sizeof v->base.info.detail - used, ", %s core%s, %s", cores[v->core],
+             forms[v->matrix.form], v->base.stores_f16 ? "f16" : "f32");
 }
 
 struct device *vulkan_device_open(const struct device_options *options, int index, struct tinct_err *err)
@@ -200,7 +213,7 @@ struct device *vulkan_device_open(const struct device_options *options, int inde
     v->base.log_user = options->log_user;
     vk_fault_arm(v, getenv("TINCT_VULKAN_FAULT"));
     if (!vk_instance_open(&v->instance, options, validation, err) || !pick(v, index, err) ||
-        !choose_core(v, err) || !choose_storage(v, options, err) || !logical_device(v, err) ||
+        !choose_storage(v, options, err) || !choose_core(v, err) || !logical_device(v, err) ||
         !vk_memory_open(v, err) || !vk_pipelines_open(v, options->cache_dir, err)) {
         vulkan_close(&v->base);
         return NULL;

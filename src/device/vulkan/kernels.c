@@ -19,6 +19,11 @@ static void constant(struct vk_plan *plan, uint32_t value)
     plan->constants[plan->constant_count++] = value;
 }
 
+static uint32_t min(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 /* One subgroup on software drivers, where larger workgroups only cost; else what fills a GPU. */
 static uint32_t threads(const struct vulkan *v, uint32_t on_gpu)
 {
@@ -55,9 +60,107 @@ static void gemm_tile(const struct gemm_params *p, struct vk_plan *plan)
     plan->rounds = p->k / 2;
 }
 
+/* Matrix units read eight fp16 values at a time, from storage buffers; what comes otherwise is left to tile. */
+static bool matrix_takes(const struct vulkan *v, const struct dispatch *d, const struct vk_plan *plan)
+{
+    const struct gemm_params *p = d->params;
+
+    return v->core == CORE_MATRIX && !plan->texel && !strcmp(d->variant, "f16") && p->c1 % 8 == 0 && p->c2 % 8 == 0 &&
+           p->x1_stride % 8 == 0 && p->x2_stride % 8 == 0 && d->reads[0].offset % 16 == 0 && d->reads[1].offset % 16 == 0;
+}
+
+/* Slices of k, where one picture pair's tiles would leave units idle. It decides in which order sums are taken, so it
+ * depends on one picture's shape and the machine alone: a picture is the same by itself and in a batch. */
+static uint32_t choose_split(const struct vulkan *v, const struct gemm_params *p)
+{
+    const uint32_t most = 8, least_steps = 4, window = 128;
+    uint32_t tiles = 2 * div_up(p->out_h * p->out_w, 64) * div_up(p->cols, 64), steps = p->k / 32;
+    uint32_t split = min(min(v->matrix.units / tiles, most), steps / least_steps);
+    uint32_t room = VK_PARTIAL_BYTES / (window * (p->cols + 7) / 8 * 32);
+
+    if (p->flags & GEMM_PHASES) return 1;
+    split = min(split, room);
+    return split ? split : 1;
+}
+
+struct matrix_tile {
+    uint32_t rows, columns;
+    double cost;                         /* of one product, in units of the largest tile's: each loads as much for less */
+};
+
+/* The tile whose rounds over all units cost least. It changes no result: every sum is taken in the same order. */
+static struct matrix_tile choose_tile(const struct vulkan *v, const struct gemm_params *p, uint32_t split)
+{
+    static const struct matrix_tile tiles[] = { { 128, 128, 1.0 }, { 128, 64, 1.15 }, { 64, 64, 1.4 } };
+    struct matrix_tile best = tiles[2];
+    double least = 1e300;
+
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
+        struct matrix_tile t = tiles[i];
+        uint32_t phases = p->flags & GEMM_PHASES ? 4 : 1;
+        uint64_t groups = (uint64_t)phases * div_up(p->rows / phases, t.rows) * div_up(p->cols, t.columns) * split;
+        uint64_t rounds = (groups + v->matrix.units - 1) / v->matrix.units;
+        double cost = (double)rounds * t.rows * t.columns * t.cost;
+        if (v->matrix.lanes * t.columns / 16 > v->limits.invocations || cost >= least) continue;
+        least = cost;
+        best = t;
+    }
+    return best;
+}
+
+static uint32_t matrix_stage_bytes(struct matrix_tile t)
+{
+    return 16 * (t.rows * 5 + 32 * (t.columns / 8 + 1));
+}
+
+static void gemm_matrix(const struct vulkan *v, const struct gemm_params *p, struct vk_plan *plan)
+{
+    static const char *const forms[] = { "", "plain", "nv", "khr" };
+    bool plain = p->kernel_h * p->kernel_w == 1 && p->stride == 1 && p->upsample == 1 && !p->c2;
+    uint32_t phases = p->flags & GEMM_PHASES ? 4 : 1;
+
+    plan->split = choose_split(v, p);
+    struct matrix_tile tile = choose_tile(v, p, plan->split);
+    snprintf(plan->module, sizeof plan->module, "gemm_matrix.f16.%s", forms[v->matrix.form]);
+    plan->writes = "af";
+    plan->lanes = v->matrix.force_lanes ? v->matrix.lanes : 0;
+    constant(plan, v->matrix.lanes * tile.columns / 16);
+    constant(plan, v->matrix.lanes);
+    constant(plan, tile.rows);
+    constant(plan, tile.columns);
+    constant(plan, v->matrix.m);
+    constant(plan, v->matrix.n);
+    constant(plan, 2 * matrix_stage_bytes(tile) <= v->limits.shared_bytes ? 2 : 1);
+    constant(plan, plan->split);
+    constant(plan, plain);
+    constant(plan, p->act);
+    constant(plan, phases == 4);
+    plan->groups = (uint64_t)phases * div_up(p->rows / phases, tile.rows) * div_up(p->cols, tile.columns) * plan->split;
+    plan->rounds = p->k / 32 * 24;
+}
+
+uint64_t vk_partial_row_bytes(const struct dispatch *d, const struct vk_plan *plan)
+{
+    const struct gemm_params *p = d->params;
+    return plan->split > 1 ? (uint64_t)plan->split * div_up(p->cols, 8) * 32 : 0;
+}
+
+void vk_plan_reduce(const struct dispatch *d, const struct vk_plan *plan, uint64_t rows, struct vk_plan *reduce)
+{
+    const struct gemm_params *p = d->params;
+    const uint32_t all = 128;
+
+    *reduce = (struct vk_plan) { .module = "gemm_reduce.f16.storage", .reads = plan->reads, .writes = plan->writes };
+    constant(reduce, all);
+    constant(reduce, plan->split);
+    constant(reduce, p->act);
+    reduce->groups = (rows * div_up(p->cols, 8) + all - 1) / all;
+}
+
 static void plan_gemm(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
 {
     if (v->core == CORE_SOFT) gemm_soft(v, d->params, plan);
+    else if (matrix_takes(v, d, plan)) gemm_matrix(v, d->params, plan);
     else gemm_tile(d->params, plan);
 }
 
@@ -100,7 +203,7 @@ static void plan_group_norm_stats(const struct vulkan *v, const struct dispatch 
 {
     const struct group_norm_params *p = d->params;
     uint32_t width = (p->c1 + p->c2) / p->groups, all = threads(v, 256);
-    uint32_t slices = v->core == CORE_TILE ? 8 : width <= 256 ? 1 : all;
+    uint32_t slices = v->core != CORE_SOFT ? 8 : width <= 256 ? 1 : all;
 
     constant(plan, all);
     constant(plan, slices);
@@ -142,7 +245,7 @@ static void plan_lora_merge(const struct vulkan *v, const struct dispatch *d, st
 
 static const struct kernel {
     const char *name, *variants;
-    const char *modules[2];              /* by enum vk_core */
+    const char *modules[2];              /* of the soft core; of the tile core, which serves the matrix core too */
     const char *reads, *writes;
     void (*plan)(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan);
 } kernels[] = {
@@ -173,7 +276,7 @@ void vk_plan(const struct vulkan *v, const struct dispatch *d, bool texel, struc
     const struct kernel *k = find(d->kernel);
 
     *plan = (struct vk_plan) { .reads = k->reads, .writes = k->writes, .texel = texel };
-    snprintf(plan->module, sizeof plan->module, "%s.%s.%s", k->modules[v->core], d->variant,
+    snprintf(plan->module, sizeof plan->module, "%s.%s.%s", k->modules[v->core != CORE_SOFT], d->variant,
              texel ? "texel" : "storage");
     k->plan(v, d, plan);
 }

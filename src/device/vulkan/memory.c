@@ -384,6 +384,7 @@ bool vk_memory_open(struct vulkan *v, struct tinct_err *err)
 void vk_memory_close(struct vulkan *v)
 {
     if (v->nothing) vk_buffer_free(&v->nothing->base);
+    if (v->partials) vk_buffer_free(&v->partials->base);
     if (v->staging) vk_buffer_free(&v->staging->base);
     if (v->transfer_fence) v->DestroyFence(v->device, v->transfer_fence, NULL);
     if (v->transfer_pool) v->DestroyCommandPool(v->device, v->transfer_pool, NULL);

@@ -71,9 +71,19 @@ static uint64_t rows_of(const struct dispatch *d)
     return y->row_bytes ? (y->size + y->row_bytes - 1) / y->row_bytes : 0;
 }
 
-/* Cut into windows what a storage buffer cannot span, and what would run too long. */
+/* Texel views for software drivers, and for what a storage buffer cannot span. */
+static bool wants_texels(const struct vulkan *v, const struct dispatch *d)
+{
+    bool texels = v->core == CORE_SOFT;
+    for (int i = 0; i < DISPATCH_READS; i++)
+        texels |= d->reads[i].size > v->limits.storage_range - SPAN_ALIGN;
+    return texels;
+}
+
+/* Cut into windows what a storage buffer cannot span, what would run too long, and what leaves too many partial sums. */
 static bool find_windows(const struct vulkan *v, const struct dispatch *d, struct windows *w, struct tinct_err *err)
 {
+    struct vk_plan plan;
     const uint64_t align = 128, range = v->limits.storage_range - SPAN_ALIGN;
     uint64_t all = rows_of(d), rows = all;
 
@@ -90,6 +100,9 @@ static bool find_windows(const struct vulkan *v, const struct dispatch *d, struc
         uint64_t few = (uint64_t)((double)all * piece_flops(v) / d->flops);
         if (few < rows) rows = few > align ? few : align;
     }
+    vk_plan(v, d, wants_texels(v, d), &plan);
+    if (plan.split > 1 && rows > VK_PARTIAL_BYTES / vk_partial_row_bytes(d, &plan))
+        rows = VK_PARTIAL_BYTES / vk_partial_row_bytes(d, &plan);
     if (rows < all) rows = rows / align * align;            /* whole tiles: none is computed twice */
     *w = (struct windows) { rows, rows < all ? (uint32_t)((all + rows - 1) / rows) : 1 };
     return true;
@@ -300,15 +313,6 @@ static void timestamp(struct recorder *r, uint32_t query)
     if (r->p->queries) r->v->CmdWriteTimestamp(r->commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, r->p->queries, query);
 }
 
-/* Texel views for software drivers, and for what a storage buffer cannot span. */
-static bool wants_texels(const struct vulkan *v, const struct dispatch *d)
-{
-    bool texels = v->core == CORE_SOFT;
-    for (int i = 0; i < DISPATCH_READS; i++)
-        texels |= d->reads[i].size > v->limits.storage_range - SPAN_ALIGN;
-    return texels;
-}
-
 /* Software drivers end all loops of an invocation after 65535 rounds together, in silence. */
 static bool is_feasible(const struct vulkan *v, const struct dispatch *d, const struct vk_plan *plan,
                         struct tinct_err *err)
@@ -323,6 +327,37 @@ static bool is_feasible(const struct vulkan *v, const struct dispatch *d, const 
     return true;
 }
 
+/* The matrix core's last operand. Where nothing is split it is y once more: a buffer that all such dispatches could write
+ * would order them. */
+static void place_partials(const struct vulkan *v, const struct vk_plan *plan, struct operands *o)
+{
+    if (plan->split > 1) o->buffers[o->count - 1] = (VkDescriptorBufferInfo) { v->partials->handle, 0, VK_PARTIAL_BYTES };
+    else o->buffers[o->count - 1] = o->buffers[o->count - 2];
+}
+
+static bool make_partials(struct vulkan *v, struct tinct_err *err)
+{
+    if (!v->partials) v->partials = vk_buffer_of(vk_buffer_create(&v->base, VK_PARTIAL_BYTES, err));
+    return v->partials != NULL;
+}
+
+/* Adds up what the slices of a gemm left for this window. */
+static bool record_reduce(struct recorder *r, const struct dispatch *d, const struct vk_plan *plan,
+                          const struct operands *o, const struct vk_head *window, uint64_t rows, struct tinct_err *err)
+{
+    struct vk_plan reduce;
+    struct vk_head head = *window;
+
+    vk_plan_reduce(d, plan, rows, &reduce);
+    head.groups = (uint32_t)reduce.groups;
+    const struct vk_pipeline *pipeline = vk_pipeline_get(r->v, &reduce, err);
+    VkDescriptorSet set = pipeline ? make_set(r, pipeline, &reduce, o, err) : VK_NULL_HANDLE;
+    if (!set) return false;
+    barrier_between(r);
+    dispatch(r, pipeline, d, &head, set);
+    return true;
+}
+
 static bool record_call(struct recorder *r, struct pass *pass, uint32_t index, const struct windows *w,
                         struct tinct_err *err)
 {
@@ -332,20 +367,23 @@ static bool record_call(struct recorder *r, struct pass *pass, uint32_t index, c
 
     vk_plan(r->v, d, wants_texels(r->v, d), &plan);
     const struct vk_pipeline *pipeline = vk_pipeline_get(r->v, &plan, err);
+    bool split = plan.split > 1;
     if (!pipeline || !is_feasible(r->v, d, &plan, err) || !offsets_are_fine(r->v, d, err) ||
-        !place_reads(r, d, &plan, &o, err))
+        !place_reads(r, d, &plan, &o, err) || (split && !make_partials(r->v, err)))
         return false;
-    if (needs_barrier(&r->hazards, d) || r->p->queries) barrier_between(r);
+    if (needs_barrier(&r->hazards, d) || r->p->queries || split) barrier_between(r);     /* all splits share their partials */
     timestamp(r, 2 * index);
     for (uint32_t i = 0; i < w->count; i++) {
         uint64_t first = i * w->rows, end = i + 1 < w->count ? first + w->rows : UINT32_MAX;
         if (!piece_if_full(r, d->flops / w->count, err)) return false;
         if (i > 0) barrier_between(r);   /* a window of y, and all of x: y may be x */
         place_writes(r, d, &o, first, end);
+        if (plan.split) place_partials(r->v, &plan, &o);
         VkDescriptorSet set = make_set(r, pipeline, &plan, &o, err);
         if (!set) return false;
         struct vk_head head = { (uint32_t)plan.groups, (uint32_t)first, (uint32_t)end, o.shifts };
         dispatch(r, pipeline, d, &head, set);
+        if (split && !record_reduce(r, d, &plan, &o, &head, w->count > 1 ? w->rows : rows_of(d), err)) return false;
     }
     timestamp(r, 2 * index + 1);
     remember(&r->hazards, d);
@@ -397,7 +435,7 @@ bool vk_pass_compile(struct pass *pass, struct tinct_err *err)
     if (!ok) tinct_fail(err, TINCT_ERR_MEMORY, "no memory to record a pass");
     for (uint32_t i = 0; ok && i < pass->call_count; i++) {
         ok = find_windows(r.v, &pass->calls[i].d, &windows[i], err);
-        sets += windows[i].count;
+        sets += 2 * windows[i].count;    /* each may be two dispatches */
     }
     ok = ok && make_pools(&r, pass, sets, err) && record(&r, pass, windows, err);
     free(windows);

@@ -50,10 +50,15 @@ static bool make_pipeline(struct vulkan *v, const struct vk_plan *plan, const st
 
     if (!vk_ok(v, VK_TRY(v, FAULT_PIPELINE, v->CreateShaderModule(v->device, &code, NULL, &shader)), module->name, err))
         return false;
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo lanes = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = plan->lanes };
     for (uint32_t i = 0; i < plan->constant_count; i++) entries[i] = (VkSpecializationMapEntry) { i, 4 * i, 4 };
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO, .layout = p->layout,
         .stage = { .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                   .pNext = plan->lanes ? &lanes : NULL,
+                   .flags = plan->lanes ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                    .module = shader, .pName = "main",
                    .pSpecializationInfo = &(VkSpecializationInfo) { plan->constant_count, entries,
                                                                     4 * plan->constant_count, plan->constants } },

@@ -3,6 +3,7 @@
  *   instance.c   the loader, the instance, validation, what a physical device offers
  *   device.c     opening, closing, listing; the backend's table
  *   memory.c     blocks of device memory, buffers, staging
+ *   matrix.c     what a GPU offers for multiplying matrices
  *   kernels.c    which module, constants and groups serve a dispatch
  *   pipeline.c   pipelines made on first use, their cache on disk
  *   pass.c       hazards, windows, recording      submit.c   running, waiting, times
@@ -69,7 +70,18 @@ void vk_describe(const struct vk_instance *instance, VkPhysicalDevice gpu, struc
 
 /* ---- the device ----------------------------------------------------------- */
 
-enum vk_core { CORE_SOFT, CORE_TILE };
+enum vk_core { CORE_SOFT, CORE_TILE, CORE_MATRIX };
+
+/* Cooperative matrices: none; done by hand (shaders/matrix.glsl), to test the matrix core without them; NV's; KHR's. */
+enum vk_matrix_form { MATRIX_NONE, MATRIX_PLAIN, MATRIX_NV, MATRIX_KHR };
+
+struct vk_matrix {
+    enum vk_matrix_form form;
+    uint32_t m, n;             /* rows and columns of a sum; its factors are fp16, 16 deep */
+    uint32_t lanes;            /* of a subgroup of the matrix core's */
+    bool force_lanes;          /* they are asked for with each pipeline */
+    uint32_t units;            /* that share the work: compute units, or 32 where the driver does not say */
+};
 
 struct vk_limits {
     uint64_t storage_range;    /* bytes a storage buffer binding may span */
@@ -96,6 +108,7 @@ struct vulkan {
     VkQueue queue;
     uint32_t family;
     enum vk_core core;
+    struct vk_matrix matrix;
     bool software;
     bool has_budget;                     /* VK_EXT_memory_budget */
     bool lost;                           /* a wait failed: only destruction is allowed */
@@ -108,6 +121,7 @@ struct vulkan {
     struct vk_block *blocks;
     struct vk_buffer *staging;           /* made when first needed */
     struct vk_buffer *nothing;           /* what absent operands are bound to */
+    struct vk_buffer *partials;          /* VK_PARTIAL_BYTES for sums over slices of k; made when first needed */
     VkCommandPool transfer_pool;
     VkCommandBuffer transfer;
     VkFence transfer_fence;
@@ -161,6 +175,23 @@ void vk_buffer_free(struct buffer *buffer);
 bool vk_buffer_write(struct buffer *b, uint64_t offset, const void *data, uint64_t size, struct tinct_err *err);
 bool vk_buffer_read(struct buffer *b, uint64_t offset, void *data, uint64_t size, struct tinct_err *err);
 
+/* ---- matrices ---------------------------------------------------------------------- */
+
+/* Fills in v->matrix: what this device and its driver offer, MATRIX_NONE where it is not enough. */
+void vk_matrix_find(struct vulkan *v);
+
+/* What a device with v->matrix has to be opened with. */
+struct vk_matrix_features {
+    VkPhysicalDeviceShaderFloat16Int8Features half;
+    VkPhysicalDeviceVulkanMemoryModelFeatures model;
+    VkPhysicalDeviceSubgroupSizeControlFeatures lanes;
+    VkPhysicalDeviceCooperativeMatrixFeaturesNV matrix;    /* or KHR's, which is laid out alike */
+    const char *extensions[4];
+    uint32_t extension_count;
+};
+void vk_matrix_features(const struct vulkan *v, struct vk_matrix_features *features);       /* chained from half on */
+bool vk_has_extension(const struct vulkan *v, const char *name);
+
 /* ---- kernels and pipelines -------------------------------------------------------- */
 
 /* What stands in front of every kernel's own parameters (shaders/common.glsl). */
@@ -170,7 +201,7 @@ struct vk_head {
     uint32_t shifts;                     /* binding i begins (shifts >> 4 i & 15) * 8 bytes before its span */
 };
 
-enum { VK_PUSH_BYTES = 128, VK_MAX_BINDINGS = 8, VK_MAX_CONSTANTS = 8 };
+enum { VK_PUSH_BYTES = 128, VK_MAX_BINDINGS = 8, VK_MAX_CONSTANTS = 12 };
 
 /* What an operand's elements are: texel views have a format. */
 enum { OPERAND_ACTIVATION = 'a', OPERAND_FLOAT = 'f', OPERAND_WEIGHT = 'w' };
@@ -181,12 +212,20 @@ struct vk_plan {                         /* how a dispatch is done */
     bool texel;                          /* reads through texel views */
     uint32_t constants[VK_MAX_CONSTANTS];
     uint32_t constant_count;
+    uint32_t split;                      /* slices of k, which another dispatch adds up; 0: not the matrix core */
+    uint32_t lanes;                      /* of a subgroup, forced; 0: the driver's choice */
     uint64_t groups;
     uint64_t rounds;                     /* of all loops of an invocation, exits counted: llvmpipe stops at 65535 */
 };
 
 bool vk_has_kernel(struct device *device, const char *kernel, const char *variant);
 void vk_plan(const struct vulkan *v, const struct dispatch *d, bool texel, struct vk_plan *plan);
+
+/* A gemm of plan->split slices leaves its sums in v->partials, so many bytes a row of y; reduce then adds them up for
+ * a window of so many rows. */
+enum { VK_PARTIAL_BYTES = 32 << 20 };
+uint64_t vk_partial_row_bytes(const struct dispatch *d, const struct vk_plan *plan);
+void vk_plan_reduce(const struct dispatch *d, const struct vk_plan *plan, uint64_t rows, struct vk_plan *reduce);
 
 struct vk_module {                       /* embedded by the build, shaders/CMakeLists.txt */
     const char *name;
