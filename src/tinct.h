@@ -88,7 +88,9 @@ struct tinct_options {
                                and ComfyUI keep them; NULL: none */
     const char *embedding_dir; /* embeddings (textual inversions): a prompt that holds one's file name means it, as does
                                "embedding:NAME"; models_dir's own embeddings folder counts too; NULL: none */
-    const char *cache_dir;  /* pipeline cache and files' hashes; NULL: none are kept */
+    const char *cache_dir;  /* pipeline cache, files' hashes, and on the processor a large model's weights as they are
+                               used, for the next start (those of the last 4 models); NULL: none are kept */
+    bool no_weights_cache;  /* not the weights */
     void (*log)(void *user, enum tinct_log_level level, const char *line);   /* may be NULL */
     void *log_user;
 };

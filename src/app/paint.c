@@ -97,6 +97,8 @@ static void describe_options(struct paint *p, struct option_spec specs[OPTIONS_M
         { OPTION_INT, "threads", 0, "N", "of the processor; its cores", .target = &p->options.threads, .least = 1, .most = 1024 },
         { OPTION_CHOICE, "precision", 0, "fp32|fast", "fast on GPUs, fp32 elsewhere", .target = &p->precision, .choices = precisions },
         { OPTION_CHOICE, "winograd", 0, "auto|off", "faster fp32 convolutions on the processor; auto", .target = &p->winograd, .choices = winograds },
+        { OPTION_FLAG, "no-cache", 0, NULL, "neither use nor keep a model's packed weights, which\nmake the next start quick and take its size on disk",
+          .target = &p->options.no_weights_cache },
         { OPTION_FLAG, "preview", 0, NULL, "see it appear in the window", .target = &p->preview },
         { OPTION_FLOAT, "scale", 0, "X", "of the window: 1, 1.5, 2 ...; what the screen says", .target = &p->scale, .least = 0.5, .most = 4 },
         { OPTION_FLAG, "verbose", 'v', NULL, "say what is done", .target = &p->verbose },

@@ -1,16 +1,19 @@
+#define _DEFAULT_SOURCE /* statfs, MAP_NORESERVE */
 #include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 struct file {
     int fd;
-    uint64_t size;
-    struct timespec changed;
+    uint64_t size, inode;
+    struct timespec changed, status;
     char path[];
 };
 
@@ -58,7 +61,9 @@ struct file *file_open(const char *path, struct tinct_err *err)
     }
     file->fd = fd;
     file->size = (uint64_t)st.st_size;
+    file->inode = (uint64_t)st.st_ino;
     file->changed = st.st_mtim;
+    file->status = st.st_ctim;
     memcpy(file->path, path, path_bytes);
     return file;
 }
@@ -112,4 +117,33 @@ bool file_unchanged(const struct file *file, struct tinct_err *err)
 void file_expect(const struct file *file, uint64_t offset, uint64_t size)
 {
     (void)posix_fadvise(file->fd, (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
+}
+
+struct file_mark file_mark(const struct file *file)
+{
+    return (struct file_mark) { file->size, file->inode, file->changed.tv_sec, file->changed.tv_nsec,
+                                file->status.tv_sec, file->status.tv_nsec };
+}
+
+/* File systems whose files no other machine can cut, by their numbers in statfs(2). */
+static bool is_local(int fd)
+{
+    static const unsigned local[] = { 0xEF53u /* ext */, 0x58465342u /* xfs */, 0x9123683Eu /* btrfs */,
+                                      0xF2F52010u /* f2fs */, 0x2FC12FC1u /* zfs */, 0x01021994u /* tmpfs */,
+                                      0x794C7630u /* overlay */ };
+    struct statfs fs;
+
+    if (fstatfs(fd, &fs) != 0) return false;
+    for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+        if ((unsigned)fs.f_type == local[i]) return true;
+    return false;
+}
+
+bool file_map(const struct file *file, void *at, uint64_t offset, uint64_t size, struct tinct_err *err)
+{
+    if (!is_local(file->fd))
+        return tinct_fail(err, TINCT_ERR_IO, "%s: lies on a file system that may take it away", file->path);
+    if (mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file->fd, (off_t)offset) == at)
+        return true;
+    return tinct_fail(err, TINCT_ERR_IO, "%s: cannot be mapped: %s", file->path, strerror(errno));
 }

@@ -20,6 +20,7 @@ struct save {
     const char *name; /* its last part */
     int folder;       /* open folder, -1 for none */
     int fd;           /* the temporary file, -1 for none */
+    bool overwrite;   /* of save_open */
     char temporary[NAME_KEPT + 40];
 };
 
@@ -208,6 +209,43 @@ bool save_file(const char *path, const void *bytes, size_t size, bool overwrite,
     }
     discard(&s);
     return saved;
+}
+
+struct save *save_open(const char *path, bool overwrite, struct tinct_err *err)
+{
+    struct save *s = malloc(sizeof *s);
+    bool straight;
+
+    if (!s) {
+        tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory to write it", path);
+        return NULL;
+    }
+    if (save_begin(s, path, overwrite, &straight, err)) {
+        s->overwrite = overwrite;
+        if (!straight) return s;
+        tinct_fail(err, TINCT_ERR_OUTPUT, "%s: is a pipe or a device, not a file", path);
+    }
+    save_abandon(s);
+    return NULL;
+}
+
+bool save_put(struct save *s, const void *bytes, size_t size, struct tinct_err *err)
+{
+    return write_all(s->fd, bytes, size) || refuse(s, errno, err);
+}
+
+bool save_close(struct save *s, struct tinct_err *err)
+{
+    bool saved = save_finish(s, s->overwrite, err);
+
+    save_abandon(s);
+    return saved;
+}
+
+void save_abandon(struct save *s)
+{
+    if (s) discard(s);
+    free(s);
 }
 
 bool save_check(const char *path, bool overwrite, struct tinct_err *err)

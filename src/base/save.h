@@ -21,6 +21,13 @@
  * never replaced, not even one that appears at the last moment. */
 bool save_file(const char *path, const void *bytes, size_t size, bool overwrite, struct tinct_err *err);
 
+/* The same for a file that comes piece by piece. path lives until the end; a device or pipe is refused. */
+struct save;
+struct save *save_open(const char *path, bool overwrite, struct tinct_err *err);
+bool save_put(struct save *s, const void *bytes, size_t size, struct tinct_err *err);    /* behind what is there */
+bool save_close(struct save *s, struct tinct_err *err);   /* syncs it and gives it its name; ends s either way */
+void save_abandon(struct save *s);                        /* ends s, and nothing is left; NULL is fine */
+
 /* Would save_file work now? Tries with an empty temporary file, so that minutes of
  * work are not lost to a folder that cannot be written. */
 bool save_check(const char *path, bool overwrite, struct tinct_err *err);

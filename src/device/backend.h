@@ -10,6 +10,8 @@ struct backend {
     uint64_t (*max_buffer)(struct device *device);         /* NULL: only memory limits it */
     uint64_t (*validation_messages)(const struct device *device);
     struct buffer *(*buffer_create)(struct device *device, uint64_t size, struct tinct_err *err);
+    struct buffer *(*buffer_of_file)(struct device *device, const struct file *file, uint64_t offset, uint64_t size);  /* or NULL */
+    void (*buffer_own)(struct buffer *buffer, uint64_t offset, uint64_t size);      /* or NULL */
     void (*buffer_free)(struct buffer *buffer);
     bool (*buffer_write)(struct buffer *b, uint64_t offset, const void *data, uint64_t size, struct tinct_err *err);
     bool (*buffer_read)(struct buffer *b, uint64_t offset, void *data, uint64_t size, struct tinct_err *err);
@@ -20,6 +22,7 @@ struct backend {
     /* Turn pass->calls into something that can be replayed, in pass->compiled. All spans are final. */
     bool (*pass_compile)(struct pass *pass, struct tinct_err *err);
     bool (*pass_run)(struct pass *pass, struct tinct_err *err);
+    uint64_t (*pass_bytes)(const struct pass *pass);       /* that pass_compile takes; NULL: nothing to speak of */
     void (*pass_free)(struct pass *pass);      /* frees pass->compiled, which is not NULL */
 
     double (*peak_gflops)(struct device *device, bool bf16);   /* NULL: not measured on this device */

@@ -115,6 +115,11 @@ uint64_t device_memory_free(struct device *device)
     return device->backend->memory_free(device);
 }
 
+uint64_t device_scratch_bytes(const struct device *device)
+{
+    return device->scratch ? device->scratch->size : 0;
+}
+
 uint64_t device_max_buffer(struct device *device)
 {
     return device->backend->max_buffer ? device->backend->max_buffer(device) : UINT64_MAX;
@@ -150,6 +155,25 @@ void device_log(const struct device *device, enum tinct_log_level level, const c
 struct buffer *buffer_create(struct device *device, uint64_t size, struct tinct_err *err)
 {
     return device->backend->buffer_create(device, size ? size : SPAN_ALIGN, err);
+}
+
+bool device_takes_files(const struct device *device)
+{
+    return device->backend->buffer_of_file != NULL;
+}
+
+struct buffer *buffer_of_file(struct device *device, const struct file *file, uint64_t offset, uint64_t size)
+{
+    if (!device->backend->buffer_of_file || !size || offset % 4096 || offset > file_size(file) ||
+        size > file_size(file) - offset)
+        return NULL;
+    return device->backend->buffer_of_file(device, file, offset, size);
+}
+
+void buffer_own(struct buffer *buffer, uint64_t offset, uint64_t size)
+{
+    if (buffer->device->backend->buffer_own && offset < buffer->size && size <= buffer->size - offset)
+        buffer->device->backend->buffer_own(buffer, offset, size);
 }
 
 void buffer_free(struct buffer *buffer)

@@ -112,6 +112,11 @@ uint64_t pass_scratch_bytes(const struct pass *pass)
     return pass ? pass->scratch_peak : 0;
 }
 
+uint64_t pass_own_bytes(const struct pass *pass)
+{
+    return pass && pass->device->backend->pass_bytes ? pass->device->backend->pass_bytes(pass) : 0;
+}
+
 static void bind(struct pass *pass, const struct buffer *from, struct buffer *to)
 {
     for (uint32_t i = 0; i < pass->call_count; i++) {

@@ -358,12 +358,26 @@ static bool rebuild_vector(struct run *run, const struct rebuild *of, struct tin
     return ok;
 }
 
+struct list {
+    struct weights *ws;
+    const struct rebuild *rebuilds;
+};
+
+static void own_one(void *ctx, uint32_t index)
+{
+    const struct list *l = ctx;
+    struct tensor place = weights_entry(l->ws, l->rebuilds[index].weight).place;
+
+    buffer_own(place.buffer, place.offset, tensor_bytes(place));
+}
+
 bool merge_rebuild(struct weights *ws, const struct rebuild *list, uint32_t count, const struct merge_options *options,
                    bool *touched, struct tinct_err *err)
 {
     struct run run = { .ws = ws, .options = options, .told = ATOMIC_FLAG_INIT };
     bool ok = plan(&run, list, count, err);
 
+    if (ok) thread_for(count, options->threads, own_one, &(struct list) { ws, list });
     for (uint32_t i = 0; ok && i < count; i++)
         if (weights_entry(ws, list[i].weight).job->form != PACK_WEIGHT) ok = rebuild_vector(&run, &list[i], err);
     for (uint32_t i = 0; ok && i < run.group_count; i++) ok = rebuild_group(&run, &run.groups[i], err);

@@ -30,6 +30,7 @@ struct model *model_open(struct device *device, const struct model_options *opti
     clip_bind(&m->clip, m->weights, m->checkpoint);
     unet_bind(&m->unet, m->weights);
     vae_bind(&m->vae, m->weights, options->encoder);
+    weights_keep_in(m->weights, options->cache_dir, options->least_kept);
     if (!weights_load(m->weights, options->threads, err) || !networks_agree(m, err)) goto fail;
     return m;
 fail:

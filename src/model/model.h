@@ -11,6 +11,8 @@ struct model_options {
     const char *vae_path;          /* its VAE instead; may be NULL */
     bool encoder;                  /* load the VAE's encoder too, where there is one */
     int threads;                   /* for packing; 0: all cores */
+    const char *cache_dir;         /* where packed weights are kept for the next start; NULL: nowhere */
+    uint64_t least_kept;           /* weights of fewer bytes are not */
 };
 
 struct model {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/packed.h"
 #include "tensor/pack.h"
 
 enum {
@@ -31,6 +32,10 @@ struct weights {
     uint64_t sizes[MAX_ARENAS];
     uint32_t arena_count;
     uint64_t bytes;
+    const char *cache_dir;                             /* NULL: packed weights are not kept */
+    uint64_t least_kept;
+    struct packed *packed;
+    struct tinct_err note;
     struct tinct_err err;
 };
 
@@ -47,6 +52,7 @@ struct weights *weights_create(struct device *device, const struct checkpoint *c
 void weights_free(struct weights *ws)
 {
     if (!ws) return;
+    packed_free(ws->packed);
     for (uint32_t i = 0; i < ws->arena_count; i++) buffer_free(ws->arenas[i]);
     for (uint32_t i = 0; i < ws->count; i++)
         for (uint32_t p = 0; p < PACK_PARTS; p++) free(ws->wishes[i].names[p]);
@@ -250,22 +256,30 @@ static bool lay_out(struct weights *ws, struct tinct_err *err)
     return true;
 }
 
-static bool allocate(struct weights *ws, struct tinct_err *err)
+static bool memory_suffices(const struct weights *ws, struct tinct_err *err)
 {
     uint64_t have = device_memory_free(ws->device);
     const double mib = 1024.0 * 1024.0;
 
-    if (ws->bytes > have)
-        return tinct_fail(err, TINCT_ERR_MEMORY, "%s: the weights want %.0f MiB, %.0f MiB are free: %.0f MiB missing",
-                          device_about(ws->device)->name, (double)ws->bytes / mib, (double)have / mib,
-                          (double)(ws->bytes - have) / mib);
+    if (ws->bytes <= have) return true;
+    return tinct_fail(err, TINCT_ERR_MEMORY, "%s: the weights want %.0f MiB, %.0f MiB are free: %.0f MiB missing",
+                      device_about(ws->device)->name, (double)ws->bytes / mib, (double)have / mib,
+                      (double)(ws->bytes - have) / mib);
+}
+
+static bool allocate(struct weights *ws, struct tinct_err *err)
+{
     for (uint32_t i = 0; i < ws->arena_count; i++)
         if (!(ws->arenas[i] = buffer_create(ws->device, ws->sizes[i], err))) return false;
+    return true;
+}
+
+static void hand_out(struct weights *ws)
+{
     for (uint32_t i = 0; i < ws->count; i++) {
         ws->wishes[i].out->buffer = ws->arenas[ws->wishes[i].arena];
         ws->wishes[i].place = *ws->wishes[i].out;
     }
-    return true;
 }
 
 static bool pack_in_place(struct weights *ws, struct pack_job *jobs, int threads, struct tinct_err *err)
@@ -319,20 +333,65 @@ static bool pack_through_staging(struct weights *ws, struct pack_job *jobs, int 
     return ok;
 }
 
+static bool pack(struct weights *ws, int threads, struct tinct_err *err)
+{
+    struct pack_job *jobs = malloc((ws->count + 1) * sizeof *jobs);
+
+    if (!jobs) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a list of %u weights", ws->count);
+    bool shared = ws->count && buffer_map(ws->arenas[0]);
+    bool ok = shared ? pack_in_place(ws, jobs, threads, err) : pack_through_staging(ws, jobs, threads, err);
+    free(jobs);
+    return ok;
+}
+
+/* ---- kept for the next start ---------------------------------------------- */
+
+void weights_keep_in(struct weights *ws, const char *cache_dir, uint64_t least_bytes)
+{
+    ws->cache_dir = cache_dir;
+    ws->least_kept = least_bytes;
+}
+
+const char *weights_note(const struct weights *ws)
+{
+    return ws->note.text;
+}
+
+static void find_packed(struct weights *ws)
+{
+    struct packed_place *places;
+
+    if (!ws->cache_dir || ws->bytes < ws->least_kept || !device_takes_files(ws->device)) return;
+    places = malloc((ws->count + 1) * sizeof *places);
+    for (uint32_t i = 0; places && i < ws->count; i++) {
+        const struct wish *wish = &ws->wishes[i];
+        places[i] = (struct packed_place) { &wish->job, wish->out->offset, wish->bytes, wish->arena };
+    }
+    if (places) ws->packed = packed_create(ws->cache_dir, places, ws->count, ws->sizes, ws->arena_count);
+    free(places);
+}
+
+static void keep_packed(struct weights *ws, int threads)
+{
+    if (ws->packed && !packed_keep(ws->packed, ws->arenas, threads, &ws->note))
+        tinct_within(&ws->note, "the packed weights are not kept for the next start");
+}
+
 bool weights_load(struct weights *ws, int threads, struct tinct_err *err)
 {
     if (failed(ws)) {
         if (err) *err = ws->err;
         return false;
     }
-    if (!lay_out(ws, err) || !allocate(ws, err)) return false;
-
-    struct pack_job *jobs = malloc((ws->count + 1) * sizeof *jobs);
-    if (!jobs) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a list of %u weights", ws->count);
-    bool shared = ws->count && buffer_map(ws->arenas[0]);
-    bool ok = shared ? pack_in_place(ws, jobs, threads, err) : pack_through_staging(ws, jobs, threads, err);
-    free(jobs);
-    return ok;
+    if (!lay_out(ws, err) || !memory_suffices(ws, err)) return false;
+    find_packed(ws);
+    bool mapped = ws->packed && packed_map(ws->packed, ws->device, threads, ws->arenas);
+    if (!mapped && !allocate(ws, err)) return false;
+    hand_out(ws);
+    if (mapped) return true;
+    if (!pack(ws, threads, err)) return false;
+    keep_packed(ws, threads);
+    return true;
 }
 
 uint32_t weights_count(const struct weights *ws)

@@ -47,6 +47,13 @@ bool weights_expect(struct weights *ws, bool condition, const char *fmt, ...) TI
 /* Another's refusal, remembered likewise. */
 void weights_refuse(struct weights *ws, const struct tinct_err *err);
 
+/* Before weights_load: take packed weights out of a file in cache_dir where one was kept, else keep one for the next start if they
+ * take least_bytes or more (model/packed.h). cache_dir lives until then; NULL: neither. */
+void weights_keep_in(struct weights *ws, const char *cache_dir, uint64_t least_bytes);
+
+/* After weights_load: why they could not be kept; "" where nothing went wrong. */
+const char *weights_note(const struct weights *ws);
+
 /* Allocate, pack, upload; fills every wished-for weight. Refused: the first unfulfilled wish; device memory (how many
  * MiB are missing); NaN, Inf or values beyond fp16 in the file. */
 bool weights_load(struct weights *ws, int threads, struct tinct_err *err);

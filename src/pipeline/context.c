@@ -8,6 +8,9 @@
 #include "base/str.h"
 #include "pipeline/adapters.h"
 
+/* Less than this is packed in a tenth of a second. */
+static const uint64_t least_kept = 256ull << 20;
+
 double context_now_ms(void)
 {
     struct timespec t;
@@ -82,8 +85,11 @@ struct tinct *tinct_open(const struct tinct_options *o, struct tinct_err *err)
         .no_winograd = o->no_winograd, .validation = getenv("TINCT_VALIDATION") != NULL, .log = o->log, .log_user = o->log_user }, err);
     if (!t->device) goto fail;
     t->model = model_open(t->device, &(struct model_options) {
-        .path = o->model, .vae_path = o->vae, .threads = o->threads }, err);
+        .path = o->model, .vae_path = o->vae, .threads = o->threads, .least_kept = least_kept,
+        .cache_dir = o->no_weights_cache ? NULL : o->cache_dir }, err);
     if (!t->model) goto fail;
+    if (*weights_note(t->model->weights))
+        context_log(t, TINCT_LOG_WARN, "%s; --no-cache does without", weights_note(t->model->weights));
     describe(t, o, begin);
     if (!t->about.device || !t->about.model) {
         tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a context");

@@ -147,7 +147,7 @@ static struct fixture fixture_open(const char *device, uint64_t piece_bytes)
         print_message("skipped: %s\n", err.text);
         skip();
     }
-    f.model = model_open(f.device, &(struct model_options) { temporary_path("tiny.safetensors"), NULL, true, 2 }, &err);
+    f.model = model_open(f.device, &(struct model_options) { .path = temporary_path("tiny.safetensors"), .encoder = true, .threads = 2 }, &err);
     if (!f.model) fail_msg("%s", err.text);
     f.merge = merge_create(f.model->weights, &(struct merge_options) { 2, piece_bytes });
     assert_non_null(f.merge);

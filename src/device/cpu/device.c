@@ -7,6 +7,7 @@
 #include "base/thread.h"
 
 #include <omp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,13 @@ struct cpu_device {
     enum cpu_isa isa;
     const struct cpu_kernel_table *table;
     int threads;
+    _Atomic uint64_t mapped;   /* bytes of files in buffers, which the system counts as free */
+};
+
+struct cpu_buffer {
+    struct buffer base;
+    atomic_flag *owned;        /* of a file's bytes: what became this process's own, CPU_OWN_BYTES each; else NULL */
+    _Atomic uint64_t mapped;   /* bytes that are still the file's */
 };
 
 struct cpu_call {
@@ -44,28 +52,73 @@ static double now_ms(void)
 
 static uint64_t memory_free(struct device *device)
 {
-    (void)device;
-    return cpu_memory_free();
+    uint64_t have = cpu_memory_free(), mapped = atomic_load(&((struct cpu_device *)device)->mapped);
+
+    return have > mapped ? have - mapped : 0;
+}
+
+/* The memory is taken over, or NULL. */
+static struct buffer *buffer_around(struct device *device, void *memory, uint64_t size)
+{
+    struct cpu_buffer *b = memory ? malloc(sizeof *b) : NULL;
+
+    if (b) *b = (struct cpu_buffer) { .base = { .device = device, .size = size, .map = memory } };
+    else cpu_memory_release(memory, size);
+    return b ? &b->base : NULL;
 }
 
 static struct buffer *buffer_make(struct device *device, uint64_t size, struct tinct_err *err)
 {
-    struct buffer *b = calloc(1, sizeof *b);
+    struct buffer *b = buffer_around(device, cpu_memory_take(size), size);
 
-    if (b) b->map = cpu_memory_take(size);
-    if (!b || !b->map) {
-        free(b);
-        tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a buffer of %.1f MiB", (double)size / (1024.0 * 1024.0));
-        return NULL;
-    }
-    b->device = device;
-    b->size = size;
+    if (!b) tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a buffer of %.1f MiB", (double)size / (1024.0 * 1024.0));
     return b;
+}
+
+static uint64_t own_pages(uint64_t size)
+{
+    return (size + CPU_OWN_BYTES - 1) / CPU_OWN_BYTES;
+}
+
+/* So many bytes more are a file's; modulo 2^64, so 0 - n makes them fewer. */
+static void count_mapped(struct cpu_buffer *b, uint64_t bytes)
+{
+    atomic_fetch_add(&b->mapped, bytes);
+    atomic_fetch_add(&((struct cpu_device *)b->base.device)->mapped, bytes);
+}
+
+static struct buffer *buffer_from_file(struct device *device, const struct file *file, uint64_t offset, uint64_t size)
+{
+    struct buffer *b = buffer_around(device, cpu_memory_of_file(file, offset, size), size);
+    bool large = size >= 2 * CPU_OWN_BYTES;      /* only then does it begin and end at such a page */
+    atomic_flag *owned = b && large ? malloc(own_pages(size) * sizeof *owned) : NULL;
+
+    for (uint64_t i = 0; owned && i < own_pages(size); i++) atomic_flag_clear(&owned[i]);
+    if (!b) return NULL;
+    ((struct cpu_buffer *)b)->owned = owned;
+    count_mapped((struct cpu_buffer *)b, size);
+    return b;
+}
+
+static void buffer_take_over(struct buffer *buffer, uint64_t offset, uint64_t size)
+{
+    struct cpu_buffer *b = (struct cpu_buffer *)buffer;
+
+    for (uint64_t i = offset / CPU_OWN_BYTES; b->owned && i < own_pages(offset + size); i++) {
+        uint64_t at = i * CPU_OWN_BYTES, left = buffer->size - at;
+        if (atomic_flag_test_and_set(&b->owned[i])) continue;
+        cpu_memory_own((char *)buffer->map + at);
+        count_mapped(b, 0 - (left < CPU_OWN_BYTES ? left : CPU_OWN_BYTES));
+    }
 }
 
 static void buffer_release(struct buffer *b)
 {
+    struct cpu_buffer *own = (struct cpu_buffer *)b;
+
+    count_mapped(own, 0 - atomic_load(&own->mapped));
     cpu_memory_release(b->map, b->size);
+    free(own->owned);
     free(b);
 }
 
@@ -118,6 +171,24 @@ static size_t call_fill(struct cpu_call *c, const struct cpu_device *device, con
     for (int i = 0; i < DISPATCH_WRITES; i++) c->args.writes[i] = span_pointer(&d->writes[i]);
     c->plan = c->kernel->plan(&c->args);
     return c->plan.memory;
+}
+
+/* Threads' working memory: how a kernel cuts its work does not depend on where its operands lie. */
+static uint64_t pass_bytes(const struct pass *pass)
+{
+    const struct cpu_device *device = (struct cpu_device *)pass->device;
+    size_t most = 0;
+
+    for (uint32_t i = 0; i < pass->call_count; i++) {
+        struct dispatch d = pass->calls[i].d;
+        struct cpu_call call;
+        d.params = pass->calls[i].params;
+        for (int k = 0; k < DISPATCH_READS; k++) d.reads[k].buffer = NULL;
+        for (int k = 0; k < DISPATCH_WRITES; k++) d.writes[k].buffer = NULL;
+        size_t memory = call_fill(&call, device, &d);
+        if (most < memory) most = memory;
+    }
+    return (uint64_t)(most + 4095) / 4096 * 4096 * (uint64_t)device->threads;
 }
 
 static bool pass_compile(struct pass *pass, struct tinct_err *err)
@@ -217,8 +288,9 @@ static void device_release(struct device *device)
 
 static const struct backend cpu_backend = {
     .close = device_release, .memory_free = memory_free, .validation_messages = validation_messages,
-    .buffer_create = buffer_make, .buffer_free = buffer_release, .buffer_write = buffer_put, .buffer_read = buffer_get,
-    .has_kernel = has_kernel, .pass_compile = pass_compile, .pass_run = pass_execute, .pass_free = pass_release,
+    .buffer_create = buffer_make, .buffer_of_file = buffer_from_file, .buffer_own = buffer_take_over,
+    .buffer_free = buffer_release, .buffer_write = buffer_put, .buffer_read = buffer_get,
+    .has_kernel = has_kernel, .pass_compile = pass_compile, .pass_run = pass_execute, .pass_bytes = pass_bytes, .pass_free = pass_release,
     .peak_gflops = peak_gflops,
 };
 

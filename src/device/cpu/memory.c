@@ -41,6 +41,37 @@ void *cpu_memory_take(uint64_t size)
     return m == MAP_FAILED ? NULL : m;
 }
 
+void *cpu_memory_of_file(const struct file *file, uint64_t offset, uint64_t size)
+{
+    char *memory = cpu_memory_take(size);    /* reserves the place, huge pages' beginnings and all */
+    uint64_t pages = (size + 4095) / 4096 * 4096;
+
+    if (memory && !file_map(file, memory, offset, pages, NULL)) {
+        cpu_memory_release(memory, size);
+        return NULL;
+    }
+#ifdef MADV_POPULATE_READ
+    if (memory) madvise(memory, pages, MADV_POPULATE_READ);      /* at once, not page by page when they are first read */
+#endif
+    return memory;
+}
+
+void cpu_memory_own(void *page)
+{
+    void *bytes = malloc(CPU_OWN_BYTES), *own;
+
+    if (!bytes) return;
+    memcpy(bytes, page, CPU_OWN_BYTES);
+    own = mmap(page, CPU_OWN_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    if (own == page) {                           /* else the file's pages are still there */
+#ifdef MADV_HUGEPAGE
+        madvise(page, CPU_OWN_BYTES, MADV_HUGEPAGE);
+#endif
+        memcpy(page, bytes, CPU_OWN_BYTES);
+    }
+    free(bytes);
+}
+
 void cpu_memory_release(void *memory, uint64_t size)
 {
     if (memory) munmap(memory, whole_pages(size));
