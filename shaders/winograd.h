@@ -2,7 +2,7 @@
  *
  *   Y = A^T [ (G g G^T) * (B^T d B) ] A       * element by element, summed over channels: 36 products for 4x4 outputs
  *
- * winograd_in: V[i][t, c] = (B^T d B)[i], of the 6x6 inputs d under tile first + t; zeros outside the picture
+ * winograd_in: V[i][t, c] = (B^T d B)[i], of the 6x6 inputs d under tile first + t; zeros outside x
  * gemm with GEMM_WINOGRAD (gemm.h): M[i] = V[i] (G g G^T)[i]
  * winograd_out: y = A^T M A + bias[o] + per_image[image, o] + residual, where there are pixels
  *
@@ -18,7 +18,8 @@
 
 struct winograd_params {
     uint first, tiles;                                  /* of all images' */
-    uint h, w, channels;                                /* of x, or of y */
+    uint h, w, channels;                                /* of y; channels of x, or of y */
+    uint in_h, above;                                   /* rows of x, of them before y's first: 0 or 1 */
     uint x_stride, y_stride, residual_stride, per_image_stride;   /* elements */
     uint flags;                                         /* gemm.h's */
 };

@@ -185,7 +185,7 @@ static void band_out(struct pass *pass, struct winograd_params p, struct tensor 
 
 /* In bands of tiles whose transforms fit a last cache. */
 static void conv2d_winograd(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w,
-                            const struct epilogue *e)
+                            const struct conv *c, const struct epilogue *e)
 {
     const uint32_t band_bytes = 24u << 20, least_band = 64;
     uint32_t all = y.shape[0] * tiles_of(y), band = band_bytes / (points * 4 * (w->inputs + w->outputs));
@@ -196,7 +196,7 @@ static void conv2d_winograd(struct pass *pass, struct tensor y, struct tensor x,
     struct tensor v = scratch_f32(pass, points * band, w->inputs), m = scratch_f32(pass, points * band, w->outputs);
     for (uint32_t first = 0; first < all; first += band) {
         struct winograd_params p = { .first = first, .tiles = all - first < band ? all - first : band, .h = y.shape[1],
-                                     .w = y.shape[2] };
+                                     .w = y.shape[2], .in_h = x.shape[1], .above = c->above ? 1 : 0 };
         v.shape[0] = m.shape[0] = points * p.tiles;
         band_in(pass, p, v, x);
         band_products(pass, m, v, w);
@@ -214,6 +214,7 @@ void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct
     uint32_t stride = c->stride ? c->stride : 1, up = c->upsample ? 2 : 1;
     uint32_t pad = c->pad_end_only ? 0 : w->kernel_h / 2;
     uint32_t pads = c->pad_end_only ? w->kernel_h / 2 : 2 * pad;      /* begin and end together */
+    uint32_t given = (c->above ? 1 : 0) + (c->below ? 1 : 0);         /* rows instead of zeros */
 
     if (pass_failed(pass) || !weight_is_sound(pass, "conv2d", w) ||
         !pass_expect(pass, x.dims == 4 && y.dims == 4 && x.shape[0] == y.shape[0] && x.dtype == y.dtype,
@@ -224,12 +225,14 @@ void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct
                      "conv2d: x and x2 differ in size or type") ||
         !pass_expect(pass, up == 1 || (stride == 1 && w->kernel_h % 2 == 1),
                      "conv2d: upsampling goes with stride 1 and an odd kernel") ||
+        !pass_expect(pass, !given || (w->kernel_h == 3 && stride == 1 && up == 1 && x.shape[1] > given),
+                     "conv2d: only bands of 3x3 convolutions of stride 1 have rows above and below") ||
         !pass_expect(pass, tensor_channels(x) + tensor_channels(c->x2) == w->inputs,
                      "conv2d: x has %u channels, the weight takes %u", tensor_channels(x) + tensor_channels(c->x2),
                      w->inputs))
         return;
 
-    uint32_t out_h = (seen(x.shape[1], up, y.shape[1]) + pads - w->kernel_h) / stride + 1;
+    uint32_t out_h = (seen(x.shape[1], up, y.shape[1]) + pads - given - w->kernel_h) / stride + 1;
     uint32_t out_w = (seen(x.shape[2], up, y.shape[2]) + pads - w->kernel_w) / stride + 1;
     if (!pass_expect(pass, y.shape[1] == out_h && y.shape[2] == out_w && y.shape[3] == round_up_4(w->outputs),
                      "conv2d: y must be [%u, %u, %u, %u]", x.shape[0], out_h, out_w, round_up_4(w->outputs)) ||
@@ -238,12 +241,12 @@ void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct
         return;
 
     if (winograd_pays(pass, y, x, w, c, e)) {
-        conv2d_winograd(pass, y, x, w, e);
+        conv2d_winograd(pass, y, x, w, c, e);
         return;
     }
     struct gemm_params p = {
-        .rows = tensor_rows(y), .kernel_h = w->kernel_h, .kernel_w = w->kernel_w, .stride = stride, .pad_top = pad,
-        .pad_left = pad, .upsample = up, .in_h = x.shape[1], .in_w = x.shape[2], .out_h = out_h, .out_w = out_w,
+        .rows = tensor_rows(y), .kernel_h = w->kernel_h, .kernel_w = w->kernel_w, .stride = stride,
+        .pad_top = pad - (c->above ? 1 : 0), .pad_left = pad, .upsample = up, .in_h = x.shape[1], .in_w = x.shape[2], .out_h = out_h, .out_w = out_w,
     };
     if (up == 2 && w->kernel_h == 3 && w->kernel_w == 3 && out_h == 2 * p.in_h && out_w == 2 * p.in_w)
         p.flags = GEMM_PHASES;

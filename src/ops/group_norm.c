@@ -3,6 +3,8 @@
 #include "gemm.h"
 #include "group_norm.h"
 
+static const struct tensor none;
+
 static bool shapes_fit(struct pass *pass, struct tensor y, struct tensor x, struct tensor x2, const struct norm *norm,
                        uint32_t groups)
 {
@@ -21,6 +23,48 @@ static bool shapes_fit(struct pass *pass, struct tensor y, struct tensor x, stru
                        "group_norm: channels and strides must be multiples of 4");
 }
 
+static struct group_norm_params params_of(struct tensor x, struct tensor x2, uint32_t groups, float eps)
+{
+    uint32_t images = x.shape[0], pixels = tensor_rows(x) / images;
+
+    return (struct group_norm_params) {
+        .images = images, .pixels = pixels, .c1 = tensor_channels(x), .c2 = tensor_channels(x2), .x1_stride = x.stride,
+        .x2_stride = x2.stride, .groups = groups, .chunks = (pixels + GROUP_NORM_CHUNK - 1) / GROUP_NORM_CHUNK, .eps = eps,
+    };
+}
+
+/* A span that is not laid out by its dispatch's rows. */
+static struct span all_of(struct tensor t)
+{
+    struct span s = tensor_span(t);
+    s.row_bytes = 0;
+    return s;
+}
+
+static void dispatch_parts(struct pass *pass, const struct group_norm_params *p, struct tensor parts, struct tensor x,
+                           struct tensor x2)
+{
+    pass_dispatch(pass, &(struct dispatch) {
+        .kernel = "group_norm_stats", .variant = dtype_name(x.dtype), .reads = { tensor_span(x), tensor_span(x2) },
+        .writes = { all_of(parts) }, .params = p, .params_size = sizeof *p, .rows = p->chunks, .batch = p->images });
+}
+
+static void dispatch_stats(struct pass *pass, const struct group_norm_params *p, struct tensor stats, struct tensor parts)
+{
+    pass_dispatch(pass, &(struct dispatch) {
+        .kernel = "group_norm_finish", .variant = "f32", .reads = { all_of(parts) }, .writes = { all_of(stats) },
+        .params = p, .params_size = sizeof *p, .rows = p->images * p->groups });
+}
+
+static void dispatch_apply(struct pass *pass, const struct group_norm_params *p, struct tensor y, struct tensor x,
+                           struct tensor x2, struct tensor stats, const struct norm *norm)
+{
+    pass_dispatch(pass, &(struct dispatch) {
+        .kernel = "group_norm_apply", .variant = dtype_name(x.dtype),
+        .reads = { tensor_span(x), tensor_span(x2), all_of(stats), tensor_span(norm->gamma), tensor_span(norm->beta) },
+        .writes = { tensor_span(y) }, .params = p, .params_size = sizeof *p, .rows = p->images * p->pixels });
+}
+
 void op_group_norm(struct pass *pass, struct tensor y, struct tensor x, struct tensor x2, const struct norm *norm,
                    uint32_t groups, float eps, enum act act)
 {
@@ -28,29 +72,78 @@ void op_group_norm(struct pass *pass, struct tensor y, struct tensor x, struct t
         !pass_expect(pass, act == OP_ACT_NONE || act == OP_ACT_SILU, "group_norm: only SiLU may follow"))
         return;
 
-    uint32_t images = x.shape[0], pixels = tensor_rows(x) / images;
-    struct group_norm_params p = {
-        .images = images, .pixels = pixels, .c1 = tensor_channels(x), .c2 = tensor_channels(x2),
-        .x1_stride = x.stride, .x2_stride = x2.stride, .y_stride = y.stride, .groups = groups,
-        .chunks = (pixels + GROUP_NORM_CHUNK - 1) / GROUP_NORM_CHUNK,
-        .act = act == OP_ACT_SILU ? ACT_SILU : ACT_NONE, .eps = eps,
-    };
+    struct group_norm_params p = params_of(x, x2, groups, eps);
     size_t mark = scratch_mark(pass);
-    struct tensor partial = scratch_f32(pass, images * p.chunks * groups, 2);
-    struct tensor stats = scratch_f32(pass, images * groups, 2);
-    struct span partial_span = tensor_span(partial), stats_span = tensor_span(stats);
-    struct span xs = tensor_span(x), x2s = tensor_span(x2);
-    partial_span.row_bytes = stats_span.row_bytes = 0;
+    struct tensor parts = scratch_f32(pass, p.images * p.chunks * groups, 2);
+    struct tensor stats = scratch_f32(pass, p.images * groups, 2);
 
-    pass_dispatch(pass, &(struct dispatch) {
-        .kernel = "group_norm_stats", .variant = dtype_name(x.dtype), .reads = { xs, x2s },
-        .writes = { partial_span }, .params = &p, .params_size = sizeof p, .rows = p.chunks, .batch = images });
-    pass_dispatch(pass, &(struct dispatch) {
-        .kernel = "group_norm_finish", .variant = "f32", .reads = { partial_span },
-        .writes = { stats_span }, .params = &p, .params_size = sizeof p, .rows = images * groups });
-    pass_dispatch(pass, &(struct dispatch) {
-        .kernel = "group_norm_apply", .variant = dtype_name(x.dtype),
-        .reads = { xs, x2s, stats_span, tensor_span(norm->gamma), tensor_span(norm->beta) },
-        .writes = { tensor_span(y) }, .params = &p, .params_size = sizeof p, .rows = images * pixels });
+    p.y_stride = y.stride;
+    p.act = act == OP_ACT_SILU ? ACT_SILU : ACT_NONE;
+    dispatch_parts(pass, &p, parts, x, x2);
+    dispatch_stats(pass, &p, stats, parts);
+    dispatch_apply(pass, &p, y, x, x2, stats, norm);
     scratch_release(pass, mark);
+}
+
+/* ---- in parts -------------------------------------------------------------- */
+
+static uint32_t chunks_of(uint32_t pixels)
+{
+    return (pixels + GROUP_NORM_CHUNK - 1) / GROUP_NORM_CHUNK;
+}
+
+struct tensor scratch_group_norm_parts(struct pass *pass, uint32_t pixels, uint32_t groups)
+{
+    return scratch_f32(pass, chunks_of(pixels) * groups, 2);
+}
+
+static bool is_part(struct pass *pass, struct tensor x, uint32_t groups)
+{
+    return pass_expect(pass, x.dims == 4 && x.shape[0] == 1 && groups && tensor_channels(x) % groups == 0 &&
+                             tensor_channels(x) % 4 == 0 && x.stride % 4 == 0,
+                       "group_norm: a part must be [1, h, W, C], C a multiple of 4 and of %u groups", groups);
+}
+
+void op_group_norm_parts(struct pass *pass, struct tensor parts, struct tensor x, uint32_t first_pixel, uint32_t groups)
+{
+    uint32_t first = first_pixel / GROUP_NORM_CHUNK * groups, rows = chunks_of(tensor_rows(x)) * groups;
+
+    if (pass_failed(pass) || !is_part(pass, x, groups) ||
+        !pass_expect(pass, first_pixel % GROUP_NORM_CHUNK == 0 && tensor_is_dense(parts) && tensor_channels(parts) == 2 &&
+                           first <= tensor_rows(parts) && rows <= tensor_rows(parts) - first,
+                     "group_norm: pixels from %u on are no part", first_pixel))
+        return;
+
+    struct group_norm_params p = params_of(x, none, groups, 0);
+    parts.offset += (uint64_t)first * 2 * sizeof(float);
+    parts.shape[0] = rows;
+    dispatch_parts(pass, &p, parts, x, none);
+}
+
+void op_group_norm_stats(struct pass *pass, struct tensor stats, struct tensor parts, uint32_t pixels, uint32_t channels,
+                         uint32_t groups, float eps)
+{
+    struct group_norm_params p = { .images = 1, .pixels = pixels, .c1 = channels, .groups = groups,
+                                   .chunks = chunks_of(pixels), .eps = eps };
+
+    if (pass_failed(pass) ||
+        !pass_expect(pass, tensor_rows(parts) == p.chunks * groups && tensor_rows(stats) == groups &&
+                           tensor_channels(stats) == 2,
+                     "group_norm: the parts are not those of %u pixels", pixels))
+        return;
+    dispatch_stats(pass, &p, stats, parts);
+}
+
+void op_group_norm_apply(struct pass *pass, struct tensor y, struct tensor x, struct tensor stats, const struct norm *norm,
+                         uint32_t groups, enum act act)
+{
+    if (pass_failed(pass) || !is_part(pass, x, groups) || !shapes_fit(pass, y, x, none, norm, groups) ||
+        !pass_expect(pass, tensor_rows(stats) == groups && (act == OP_ACT_NONE || act == OP_ACT_SILU),
+                     "group_norm: statistics of %u groups and SiLU at most", groups))
+        return;
+
+    struct group_norm_params p = params_of(x, none, groups, 0);
+    p.y_stride = y.stride;
+    p.act = act == OP_ACT_SILU ? ACT_SILU : ACT_NONE;
+    dispatch_apply(pass, &p, y, x, none, stats, norm);
 }

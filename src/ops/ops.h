@@ -27,6 +27,8 @@ struct conv {                  /* zero: stride 1, padding kernel / 2 on all side
     uint32_t stride;           /* 0 counts as 1 */
     bool pad_end_only;         /* zeros right and bottom only, as the VAE's encoder downsamples */
     bool upsample;             /* nearest 2x before the convolution */
+    bool above, below;         /* 3x3, stride 1: x is a band of a larger picture and has a row more than y there, which is
+                                  seen where the picture's edge would be zeros */
     struct tensor x2;          /* channels that follow x's: a skip concatenation; may be none */
 };
 
@@ -34,6 +36,9 @@ struct conv {                  /* zero: stride 1, padding kernel / 2 on all side
  *
  *   y  [N, Ho, Wo, outputs]  Ho = H, 2 H or 2 H - 1 (upsample) or (H + 1) / 2 (stride 2; H / 2 where pad_end_only)
  *   x  [N, H, W, Cin], x2 [N, H, W, Cin2] or none; Cin + Cin2 = w->inputs
+ *
+ * With above or below Ho is H less 1 for each; the rows of y are bit for bit those of the whole picture where y begins at
+ * a multiple of 4 rows of it.
  *
  * Upsampled to an odd size, the last row or column is cut off before the convolution, as diffusers does it.
  * y is neither x nor x2. outputs may be 3: y then has 4 channels, the last is 0.
@@ -60,6 +65,20 @@ void op_attention(struct pass *pass, struct tensor y, struct tensor q, struct te
  * Refused: C + C2 not a multiple of groups; norm of another length. Source: arXiv:1803.08494, torch.nn.GroupNorm. */
 void op_group_norm(struct pass *pass, struct tensor y, struct tensor x, struct tensor x2, const struct norm *norm,
                    uint32_t groups, float eps, enum act act);
+
+/* The same of one image that is never there as a whole, bit for bit: parts of it, in any order, then the statistics of all
+ * parts, then parts of the result.
+ *
+ *   parts  from scratch_group_norm_parts; x [1, h, W, C]: the image's pixels from first_pixel, a multiple of 256, on; as many
+ *          are in every part but the last
+ *   stats  [groups, 2] f32, of pixels in all; channels is C
+ *   y      [1, h, W, C], may be x */
+struct tensor scratch_group_norm_parts(struct pass *pass, uint32_t pixels, uint32_t groups);
+void op_group_norm_parts(struct pass *pass, struct tensor parts, struct tensor x, uint32_t first_pixel, uint32_t groups);
+void op_group_norm_stats(struct pass *pass, struct tensor stats, struct tensor parts, uint32_t pixels, uint32_t channels,
+                         uint32_t groups, float eps);
+void op_group_norm_apply(struct pass *pass, struct tensor y, struct tensor x, struct tensor stats, const struct norm *norm,
+                         uint32_t groups, enum act act);
 
 /* Layer normalisation of every row, then an affine map per channel.
  *

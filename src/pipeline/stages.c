@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/vae/bands.h"
 #include "pipeline/transfer.h"
 
 /* Ends and runs a pass that is used once, and frees it. */
@@ -12,6 +13,15 @@ static bool run_once(struct pass *pass, struct tinct_err *err)
 
     pass_free(pass);
     return ok;
+}
+
+/* What a recorded pass and its operands take. Frees the pass. */
+static struct stage_needs needs_of(struct pass *pass, uint64_t operands)
+{
+    struct stage_needs needs = { pass_scratch_bytes(pass), pass_own_bytes(pass) + operands };
+
+    pass_free(pass);
+    return needs;
 }
 
 /* ---- text ------------------------------------------------------------------ */
@@ -60,25 +70,46 @@ static bool unet_run_record(struct unet_run *r, struct tinct_err *err)
     return pass_end(r->context_pass, err) && pass_end(r->step_pass, err);
 }
 
+static void add_operands(struct unet_run *r, uint32_t images, uint32_t h, uint32_t w, uint32_t tokens)
+{
+    const struct unet *u = &r->model->unet;
+    enum dtype dtype = device_dtype(r->model->device);
+
+    transfer_add(&r->transfer, &r->x, dtype, 4, (uint32_t[]) { images, h, w, UNET_LATENT });
+    transfer_add(&r->transfer, &r->eps, dtype, 4, (uint32_t[]) { images, h, w, UNET_LATENT });
+    transfer_add(&r->transfer, &r->sinus, DTYPE_F32, 2, (uint32_t[]) { 1, u->model_channels });
+    transfer_add(&r->transfer, &r->context, dtype, 3, (uint32_t[]) { images, tokens, u->context });
+    transfer_add(&r->transfer, &r->kv, dtype, 3, (uint32_t[]) { images, tokens, u->kv_channels });
+}
+
+struct stage_needs unet_run_needs(const struct model *m, uint32_t images, uint32_t h, uint32_t w, uint32_t tokens)
+{
+    struct unet_run r = { .model = m };
+    struct stage_needs step, context;
+
+    add_operands(&r, images, h, w, tokens);
+    struct pass *pass = pass_begin(m->device);
+    unet_record(pass, &m->unet, r.eps, r.x, r.sinus, r.kv);
+    step = needs_of(pass, r.transfer.used);
+    pass = pass_begin(m->device);
+    unet_context_record(pass, &m->unet, r.kv, r.context);
+    context = needs_of(pass, 0);
+    return (struct stage_needs) { step.scratch > context.scratch ? step.scratch : context.scratch, step.own + context.own };
+}
+
 struct unet_run *unet_run_create(const struct model *m, uint32_t images, uint32_t h, uint32_t w, uint32_t tokens,
                                  struct tinct_err *err)
 {
     struct unet_run *r = calloc(1, sizeof *r);
-    const struct unet *u = &m->unet;
-    enum dtype dtype = device_dtype(m->device);
 
-    if (r) r->sinus_row = calloc(u->model_channels, sizeof(float));
+    if (r) r->sinus_row = calloc(m->unet.model_channels, sizeof(float));
     if (!r || !r->sinus_row) {
         tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a UNet run");
         unet_run_free(r);
         return NULL;
     }
     r->model = m;
-    transfer_add(&r->transfer, &r->x, dtype, 4, (uint32_t[]) { images, h, w, UNET_LATENT });
-    transfer_add(&r->transfer, &r->eps, dtype, 4, (uint32_t[]) { images, h, w, UNET_LATENT });
-    transfer_add(&r->transfer, &r->sinus, DTYPE_F32, 2, (uint32_t[]) { 1, u->model_channels });
-    transfer_add(&r->transfer, &r->context, dtype, 3, (uint32_t[]) { images, tokens, u->context });
-    transfer_add(&r->transfer, &r->kv, dtype, 3, (uint32_t[]) { images, tokens, u->kv_channels });
+    add_operands(r, images, h, w, tokens);
     struct tensor *const all[] = { &r->x, &r->eps, &r->sinus, &r->context, &r->kv };
     if (!transfer_allocate(&r->transfer, m->device, all, 5, err) || !unet_run_record(r, err)) {
         tinct_within(err, "unet");
@@ -118,14 +149,10 @@ const struct pass *unet_run_pass(const struct unet_run *r)
     return r->step_pass;
 }
 
-uint64_t unet_run_bytes(const struct unet_run *r)
-{
-    return r->transfer.used + pass_scratch_bytes(r->step_pass) + pass_scratch_bytes(r->context_pass);
-}
-
 /* ---- VAE ------------------------------------------------------------------- */
 
-bool vae_decode(const struct model *m, float *rgb, const float *latent, uint32_t h, uint32_t w, struct tinct_err *err)
+bool vae_decode_in_bands(const struct model *m, float *rgb, const float *latent, uint32_t h, uint32_t w,
+                         uint32_t band_rows, struct tinct_err *err)
 {
     enum dtype dtype = device_dtype(m->device);
     uint32_t f = m->vae.factor;
@@ -138,24 +165,43 @@ bool vae_decode(const struct model *m, float *rgb, const float *latent, uint32_t
               tensor_upload(z, latent, VAE_LATENT, err);
     if (ok) {
         struct pass *pass = pass_begin(m->device);
-        vae_decode_record(pass, &m->vae, picture, z);
+        vae_decode_record(pass, &m->vae, picture, z, band_rows);
         ok = run_once(pass, err) && tensor_download(picture, rgb, 3, err);
     }
     transfer_free(&t);
     return ok || tinct_within(err, "vae");
 }
 
-uint64_t vae_decode_bytes(const struct model *m, uint32_t h, uint32_t w)
+static struct stage_needs decode_needs(const struct model *m, uint32_t h, uint32_t w, uint32_t band_rows)
 {
     enum dtype dtype = device_dtype(m->device);
     uint32_t f = m->vae.factor;
     struct pass *pass = pass_begin(m->device);
 
     vae_decode_record(pass, &m->vae, tensor_view(NULL, 0, dtype, 4, (uint32_t[]) { 1, h * f, w * f, 4 }),
-                      tensor_view(NULL, 0, dtype, 4, (uint32_t[]) { 1, h, w, VAE_LATENT }));
-    uint64_t bytes = pass_scratch_bytes(pass) + (uint64_t)h * w * (VAE_LATENT + f * f * 4) * dtype_size(dtype);
-    pass_free(pass);
-    return bytes;
+                      tensor_view(NULL, 0, dtype, 4, (uint32_t[]) { 1, h, w, VAE_LATENT }), band_rows);
+    return needs_of(pass, (uint64_t)h * w * (VAE_LATENT + f * f * 4) * dtype_size(dtype));
+}
+
+/* Pixels are the same either way, so what is free may decide. */
+static uint32_t band_rows_for(const struct model *m, uint32_t h, uint32_t w)
+{
+    static const uint64_t most_at_once = 1500000000;
+    struct stage_needs whole = decode_needs(m, h, w, 0);
+    uint64_t bytes = whole.scratch + whole.own;
+
+    return bytes <= most_at_once && bytes <= device_memory_free(m->device) + device_scratch_bytes(m->device) ? 0
+                                                                                                             : VAE_BAND_ROWS;
+}
+
+bool vae_decode(const struct model *m, float *rgb, const float *latent, uint32_t h, uint32_t w, struct tinct_err *err)
+{
+    return vae_decode_in_bands(m, rgb, latent, h, w, band_rows_for(m, h, w), err);
+}
+
+struct stage_needs vae_decode_needs(const struct model *m, uint32_t h, uint32_t w)
+{
+    return decode_needs(m, h, w, band_rows_for(m, h, w));
 }
 
 bool vae_encode(const struct model *m, float *moments, const float *rgb, uint32_t h, uint32_t w, struct tinct_err *err)

@@ -7,6 +7,7 @@
 #include "pipeline/conditioning.h"
 #include "pipeline/denoise.h"
 #include "pipeline/lora_stack.h"
+#include "pipeline/peak.h"
 #include "pipeline/picture.h"
 #include "pipeline/recipe.h"
 #include "sampler/noise.h"
@@ -94,18 +95,6 @@ static bool choose_schedule(struct painting *a, struct tinct_err *err)
         return sampler_schedule_custom(&a->schedule, a->sampler, &a->levels, a->p->sigmas, a->p->steps, err);
     if (a->p->scheduler && !schedule_find(&kind, a->p->scheduler, err)) return false;
     return sampler_schedule(&a->schedule, a->sampler, kind, &a->levels, a->p->steps, err);
-}
-
-/* Everything a picture will take is known before the first step: told now, not after minutes. */
-static bool memory_suffices(struct painting *a, struct tinct_err *err)
-{
-    uint64_t vae = vae_decode_bytes(a->t->model, a->h, a->w), have = device_memory_free(a->t->device);
-    const double mib = 1024.0 * 1024.0;
-
-    if (vae <= have) return true;
-    tinct_fail(err, TINCT_ERR_MEMORY, "decoding %dx%d takes %.0f MiB, %.0f MiB are free: %.0f MiB missing", a->p->width,
-               a->p->height, (double)vae / mib, (double)have / mib, (double)(vae - have) / mib);
-    return tinct_advise(err, "a smaller picture, or --precision fast on a GPU, takes less");
 }
 
 static bool on_denoise(void *ctx, const float *x, double sigma, double t, float *denoised)
@@ -197,7 +186,7 @@ static bool load_loras(struct painting *a, struct tinct_err *err)
 
 static bool prepare(struct painting *a, struct tinct_err *err)
 {
-    if (!choose_schedule(a, err) || !memory_suffices(a, err) || !load_loras(a, err)) return false;
+    if (!choose_schedule(a, err) || !peak_fits(a->t, a->p, err) || !load_loras(a, err)) return false;
     a->noise = noise_open(&(struct noise_settings) {
         .rng = a->p->rng, .seed = (uint64_t)a->p->seed, .subseed = (uint64_t)a->p->subseed,
         .subseed_strength = a->p->subseed_strength, .ensd = a->p->ensd, .h = a->h, .w = a->w }, err);

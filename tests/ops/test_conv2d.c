@@ -314,6 +314,37 @@ static void two_images_beyond_128_mib(struct optest *t)
                                .row_stride = t->dtype == DTYPE_F32 ? 256 : 512, .stride = 2, .per_image = true });
 }
 
+static struct tensor rows_of(struct tensor x, uint32_t first, uint32_t count)
+{
+    x.offset += (uint64_t)first * x.shape[2] * x.stride * dtype_size(x.dtype);
+    x.shape[1] = count;
+    return x;
+}
+
+/* Bands at the top, in the middle and at the bottom have the bits of the whole picture's rows. */
+static void bands(struct optest *t)
+{
+    enum { H = 48, W = 64, C = 32, BAND = 16 };
+    static const uint32_t outputs[] = { 64, 36, 3 };
+
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+        uint32_t channels = (outputs[i] + 3) / 4 * 4;
+        struct optest_weight w = optest_weight(t, outputs[i], C, 3, OPTEST_BIAS);
+        struct tensor x = optest_tensor(t, t->dtype, 4, (uint32_t[]) { 1, H, W, C }, optest_random(t, H * W * C, 0, 1));
+        struct tensor y = optest_tensor(t, t->dtype, 4, (uint32_t[]) { 1, H, W, channels }, NULL);
+        struct tensor banded = optest_tensor(t, t->dtype, 4, (uint32_t[]) { 1, H, W, channels }, NULL);
+        struct pass *pass = optest_pass(t);
+        op_conv2d(pass, y, x, &w.device, NULL, NULL);
+        for (uint32_t first = 0; first < H; first += BAND) {
+            bool above = first > 0, below = first + BAND < H;
+            op_conv2d(pass, rows_of(banded, first, BAND), rows_of(x, first - above, BAND + above + below), &w.device,
+                      &(struct conv) { .above = above, .below = below }, NULL);
+        }
+        optest_run(t);
+        assert_memory_equal(optest_read(t, banded), optest_read(t, y), sizeof(float) * H * W * channels);
+    }
+}
+
 static void refusals(struct optest *t)
 {
     struct optest_weight w = optest_weight(t, 20, 12, 3, OPTEST_BIAS);
@@ -370,6 +401,7 @@ int main(void)
         { "every width", every_width },
         { "beyond 128 MiB", beyond_128_mib },
         { "two images beyond 128 MiB", two_images_beyond_128_mib },
+        { "bands of a picture", bands },
         { "refusals", refusals },
     };
     return optest_main(cases, sizeof cases / sizeof *cases);

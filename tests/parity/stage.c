@@ -10,6 +10,7 @@
  *     decode H W Z RGB                  z [H, W, 4] -> rgb [8 H, 8 W, 3]
  *     timedecode H W REPEATS            prints the best, in seconds
  *     profile N H W TOKENS              prints where one evaluation's time goes, by kernel
+ *     kinds N H W TOKENS                prints "KIND MS GFLOP" for convolutions, linear layers, attention and the rest
  *     encode H W RGB MOMENTS            rgb [H, W, 3] -> moments [H / 8, W / 8, 8]
  * After each command a line "ok" or "ok SECONDS" on standard output; the first failure ends it with its sentence. */
 #include <stdio.h>
@@ -17,6 +18,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "device/backend.h"      /* a dispatch's parameters */
+#include "gemm.h"
 #include "pipeline/stages.h"
 
 static double now(void)
@@ -151,17 +154,46 @@ static void print_profile(const struct pass *pass)
                100 * sums[k].ms / total, sums[k].flops / (sums[k].ms * 1e6), (double)sums[k].bytes / (sums[k].ms * 1e6));
 }
 
+/* What a dispatch belongs to: its parameters say, which no time tells. */
+static const char *kind_of(const struct call *call)
+{
+    const struct gemm_params *p = call->d.params;
+
+    if (!strncmp(call->d.kernel, "winograd", 8)) return "convolution";
+    if (!strncmp(call->d.kernel, "attention", 9)) return "attention";
+    if (strcmp(call->d.kernel, "gemm")) return "rest";
+    return p->kernel_h > 1 || p->flags & GEMM_WINOGRAD ? "convolution" : "linear";
+}
+
+static void print_kinds(const struct pass *pass)
+{
+    static const char *const kinds[] = { "convolution", "linear", "attention", "rest" };
+    struct dispatch_time time;
+
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        double ms = 0, flops = 0;
+        for (uint32_t i = 0; pass_time(pass, i, &time); i++) {
+            if (strcmp(kind_of(&pass->calls[i]), kinds[k])) continue;
+            ms += time.ms;
+            flops += time.flops;
+        }
+        printf("%s %.3f %.3f\n", kinds[k], ms, flops * 1e-9);
+    }
+}
+
 static bool run_profile(struct model *m, const char *line, struct tinct_err *err)
 {
+    bool kinds = line[0] == 'k';
     unsigned n, h, w, tokens;
-    if (sscanf(line, "profile %u %u %u %u", &n, &h, &w, &tokens) != 4) exit(2);
+    if (sscanf(line, "%*s %u %u %u %u", &n, &h, &w, &tokens) != 4) exit(2);
     float *x = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x), *eps = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x);
     float *context = calloc((size_t)n * tokens * m->unet.context, sizeof *context);
     device_keep_times(m->device, true);
     struct unet_run *run = unet_run_create(m, n, h, w, tokens, err);
     bool ok = run && unet_run_context(run, context, err) && unet_run_step(run, eps, x, 500.0, err) &&
               unet_run_step(run, eps, x, 500.0, err);
-    if (ok) print_profile(unet_run_pass(run));
+    if (ok && kinds) print_kinds(unet_run_pass(run));
+    else if (ok) print_profile(unet_run_pass(run));
     unet_run_free(run);
     device_keep_times(m->device, false);
     free(x);
@@ -192,7 +224,7 @@ static bool run(struct model *m, const char *line, struct tinct_err *err)
     if (!strncmp(line, "text ", 5)) ok = run_text(m, line, err);
     else if (!strncmp(line, "unet ", 5)) ok = run_unet(m, line, err);
     else if (!strncmp(line, "time ", 5)) ok = time_unet(m, line, &best, err);
-    else if (!strncmp(line, "profile ", 8)) ok = run_profile(m, line, err);
+    else if (!strncmp(line, "profile ", 8) || !strncmp(line, "kinds ", 6)) ok = run_profile(m, line, err);
     else if (!strncmp(line, "encode ", 7)) ok = run_encode(m, line, err);
     else ok = run_decode(m, line, &best, err);
     if (ok) printf(best > 0 && best < 1e30 ? "ok %.4f\n" : "ok\n", best);

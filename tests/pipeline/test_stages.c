@@ -153,13 +153,56 @@ static void gives_the_same_bytes_again(void **state)
     free(again);
 }
 
-static void decoding_tells_its_memory_beforehand(void **state)
+static void stages_tell_their_memory_beforehand(void **state)
 {
     struct device *device = core_open(*state, 0);
     struct model *m = tiny_open(device);
+    struct stage_needs small = vae_decode_needs(m, SIDE, SIDE), large = vae_decode_needs(m, 2 * SIDE, SIDE);
+    float rgb[RGB];
+    struct tinct_err err;
 
-    assert_true(vae_decode_bytes(m, SIDE, SIDE) > sizeof(float) * RGB);
-    assert_true(vae_decode_bytes(m, 2 * SIDE, SIDE) > vae_decode_bytes(m, SIDE, SIDE));
+    assert_true(small.own > sizeof(float) * RGB);
+    assert_true(large.own > small.own && large.scratch > small.scratch);
+    assert_int_equal(device_scratch_bytes(device), 0);
+    must(vae_decode(m, rgb, x, SIDE, SIDE, &err));
+    assert_int_equal(device_scratch_bytes(device), small.scratch);
+
+    struct stage_needs needs = unet_run_needs(m, 2, SIDE, SIDE, CLIP_TOKENS);
+    struct unet_run *run = unet_run_create(m, 2, SIDE, SIDE, CLIP_TOKENS, &err);
+    must(run != NULL);
+    assert_int_equal(device_scratch_bytes(device), needs.scratch > small.scratch ? needs.scratch : small.scratch);
+    assert_true(needs.own > 0);
+    unet_run_free(run);
+    model_close(m);
+    device_close(device);
+}
+
+/* Pictures of several bands, with a short one at the end, and as wide as Winograd's tiles want. */
+static void bands_have_no_seams(void **state)
+{
+    static const struct { uint32_t h, w, rows; } cases[] = { { 8, 16, 32 }, { 13, 17, 32 }, { 17, 9, 64 }, { 5, 16, 32 } };
+    struct device *device = core_open(*state, 0);
+    struct model *m = tiny_open(device);
+    struct tinct_err err;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t h = cases[i].h, w = cases[i].w;
+        size_t values = (size_t)h * w * 64 * 3;
+        float *z = malloc((size_t)h * w * 4 * sizeof *z), *whole = malloc(values * sizeof *whole), *banded = calloc(values, sizeof *banded);
+        assert_true(z && whole && banded);
+        for (size_t k = 0; k < (size_t)h * w * 4; k++) z[k] = x[k % (2 * LATENT)] + (float)k * 1e-3f;
+        must(vae_decode_in_bands(m, whole, z, h, w, 0, &err));
+        must(vae_decode_in_bands(m, banded, z, h, w, cases[i].rows, &err));
+        if (memcmp(whole, banded, values * sizeof *whole)) {
+            size_t at = 0;
+            while (whole[at] == banded[at]) at++;
+            fail_msg("%ux%u in bands of %u: first at row %zu, column %zu", 8 * w, 8 * h, cases[i].rows, at / (24 * w), at / 3 % (8 * w));
+        }
+        free(z);
+        free(whole);
+        free(banded);
+    }
+    assert_int_equal(device_validation_messages(device), 0);
     model_close(m);
     device_close(device);
 }
@@ -183,16 +226,18 @@ static int prepare(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[2 * CORES + 1];
-    char names[2 * CORES][64];
+    struct CMUnitTest tests[3 * CORES + 1];
+    char names[3 * CORES][64];
 
     for (int i = 0; i < CORES; i++) {
-        snprintf(names[2 * i], sizeof names[0], "agrees with the plainest: %s", cores[i].name);
-        snprintf(names[2 * i + 1], sizeof names[0], "gives the same bytes again: %s", cores[i].name);
-        tests[2 * i] = (struct CMUnitTest) { names[2 * i], agrees_with_the_plainest, NULL, NULL, (void *)&cores[i] };
-        tests[2 * i + 1] = (struct CMUnitTest) { names[2 * i + 1], gives_the_same_bytes_again, NULL, NULL, (void *)&cores[i] };
+        snprintf(names[3 * i], sizeof names[0], "agrees with the plainest: %s", cores[i].name);
+        snprintf(names[3 * i + 1], sizeof names[0], "gives the same bytes again: %s", cores[i].name);
+        snprintf(names[3 * i + 2], sizeof names[0], "bands have no seams: %s", cores[i].name);
+        tests[3 * i] = (struct CMUnitTest) { names[3 * i], agrees_with_the_plainest, NULL, NULL, (void *)&cores[i] };
+        tests[3 * i + 1] = (struct CMUnitTest) { names[3 * i + 1], gives_the_same_bytes_again, NULL, NULL, (void *)&cores[i] };
+        tests[3 * i + 2] = (struct CMUnitTest) { names[3 * i + 2], bands_have_no_seams, NULL, NULL, (void *)&cores[i] };
     }
-    tests[2 * CORES] = (struct CMUnitTest) cmocka_unit_test_prestate(decoding_tells_its_memory_beforehand, (void *)&cores[0]);
+    tests[3 * CORES] = (struct CMUnitTest) cmocka_unit_test_prestate(stages_tell_their_memory_beforehand, (void *)&cores[0]);
     if (getenv("TINCT_TEST_ONLY")) cmocka_set_test_filter(getenv("TINCT_TEST_ONLY"));      /* "*matrix*" */
     return cmocka_run_group_tests_name("stages", tests, prepare, temporary_remove);
 }

@@ -1,10 +1,12 @@
 #include "model/vae/vae.h"
 
+#include "model/vae/bands.h"
+
 #include <stdio.h>
 
 #define VAE "first_stage_model."
 
-static const float norm_eps = 1e-6f;
+static const float norm_eps = VAE_NORM_EPS;
 static const struct tensor none;
 
 /* ---- binding ------------------------------------------------------------ */
@@ -169,14 +171,14 @@ static void chain_middle(struct chain *c, const struct vae_middle *m, struct ten
     chain_add(c, like, h, w, m->block2.out)->block = &m->block2;
 }
 
-/* Record x -> ... -> the last stage's result, which is returned and lives until the caller releases its scratch.
- * Results take two places in turn, each as large as its largest. */
-static struct tensor chain_record(struct pass *pass, const struct chain *c, struct tensor x)
+/* Record x -> ... -> the last stage's result, which is returned: last, where there is one, else it lives until the caller
+ * releases its scratch. Results take two places in turn, each as large as its largest. */
+static struct tensor chain_record(struct pass *pass, const struct chain *c, struct tensor x, struct tensor last)
 {
     struct tensor place[2] = { none, none };
-    uint32_t turn = 0;
+    uint32_t turn = 0, own = last.dims ? c->count - 1 : c->count;
 
-    for (uint32_t i = 0; i < c->count; i++) {
+    for (uint32_t i = 0; i < own; i++) {
         if (c->stage[i].attention) continue;
         if (tensor_bytes(c->stage[i].shape) > tensor_bytes(place[turn])) place[turn] = c->stage[i].shape;
         turn ^= 1;
@@ -190,7 +192,7 @@ static struct tensor chain_record(struct pass *pass, const struct chain *c, stru
             attention_record(pass, s->attention, x);
             continue;
         }
-        struct tensor y = tensor_at(place[turn], s->shape);
+        struct tensor y = i < own ? tensor_at(place[turn], s->shape) : last;
         if (s->block) resblock_record(pass, s->block, y, x);
         else op_conv2d(pass, y, x, s->conv, &s->how, NULL);
         x = y;
@@ -199,29 +201,58 @@ static struct tensor chain_record(struct pass *pass, const struct chain *c, stru
     return x;
 }
 
-void vae_decode_record(struct pass *pass, const struct vae *vae, struct tensor picture, struct tensor latent)
+/* All levels down to `finest`, upsampled towards the next one unless that is done in bands. */
+static void chain_up(struct chain *c, const struct vae_half *d, struct tensor latent, uint32_t finest, bool banded)
 {
-    const struct vae_half *d = &vae->decoder;
-    struct chain c = { 0 };
-    size_t mark = scratch_mark(pass);
     uint32_t h = latent.shape[1], w = latent.shape[2];
 
-    pass_label(pass, "vae");
-    chain_add(&c, latent, h, w, d->middle.block1.in)->conv = &d->conv_in;
-    chain_middle(&c, &d->middle, latent, h, w);
-    for (uint32_t i = d->levels; i-- > 0;) {
+    chain_add(c, latent, h, w, d->middle.block1.in)->conv = &d->conv_in;
+    chain_middle(c, &d->middle, latent, h, w);
+    for (uint32_t i = d->levels; i-- > finest;) {
         const struct vae_level *l = &d->level[i];
-        for (uint32_t k = 0; k < l->blocks; k++) chain_add(&c, latent, h, w, l->block[k].out)->block = &l->block[k];
-        if (!l->resample) continue;
-        struct stage *up = chain_add(&c, latent, h *= 2, w *= 2, l->conv.outputs);
+        for (uint32_t k = 0; k < l->blocks; k++) chain_add(c, latent, h, w, l->block[k].out)->block = &l->block[k];
+        if (!l->resample || (banded && i == finest)) continue;
+        struct stage *up = chain_add(c, latent, h *= 2, w *= 2, l->conv.outputs);
         up->conv = &l->conv;
         up->how.upsample = true;
     }
-    struct tensor z = scratch_like(pass, latent);
-    op_linear(pass, z, latent, &d->quant, NULL);
-    struct tensor y = chain_record(pass, &c, z);
+}
+
+static void decode_whole(struct pass *pass, const struct vae_half *d, struct tensor picture, struct tensor latent,
+                         struct tensor z)
+{
+    struct chain c = { 0 };
+
+    chain_up(&c, d, latent, 0, false);
+    struct tensor y = chain_record(pass, &c, z, none);
     op_group_norm(pass, y, y, none, &d->norm_out, VAE_GROUPS, norm_eps, OP_ACT_SILU);
     op_conv2d(pass, picture, y, &d->conv_out, NULL, NULL);
+}
+
+static void decode_in_bands(struct pass *pass, const struct vae_half *d, struct tensor picture, struct tensor latent,
+                            struct tensor z, uint32_t band_rows)
+{
+    struct chain c = { 0 };
+
+    chain_up(&c, d, latent, 1, true);
+    struct tensor u = scratch_like(pass, c.stage[c.count - 1].shape);
+    size_t mark = scratch_mark(pass);
+    chain_record(pass, &c, z, u);
+    scratch_release(pass, mark);
+    vae_bands_record(pass, d, picture, u, band_rows);
+}
+
+void vae_decode_record(struct pass *pass, const struct vae *vae, struct tensor picture, struct tensor latent,
+                       uint32_t band_rows)
+{
+    const struct vae_half *d = &vae->decoder;
+    size_t mark = scratch_mark(pass);
+
+    pass_label(pass, "vae");
+    struct tensor z = scratch_like(pass, latent);
+    op_linear(pass, z, latent, &d->quant, NULL);
+    if (band_rows && vae_bands_can(d)) decode_in_bands(pass, d, picture, latent, z, band_rows);
+    else decode_whole(pass, d, picture, latent, z);
     scratch_release(pass, mark);
 }
 
@@ -246,7 +277,7 @@ void vae_encode_record(struct pass *pass, const struct vae *vae, struct tensor m
     }
     chain_middle(&c, &e->middle, picture, h, w);
 
-    struct tensor y = chain_record(pass, &c, picture);
+    struct tensor y = chain_record(pass, &c, picture, none);
     struct tensor m = scratch_like(pass, moments);
     op_group_norm(pass, y, y, none, &e->norm_out, VAE_GROUPS, norm_eps, OP_ACT_SILU);
     op_conv2d(pass, m, y, &e->conv_out, NULL, NULL);

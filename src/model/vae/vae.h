@@ -7,6 +7,7 @@
 #include "ops/ops.h"
 
 enum { VAE_MAX_LEVELS = 6, VAE_MAX_BLOCKS = 4, VAE_GROUPS = 32, VAE_LATENT = 4 };
+#define VAE_NORM_EPS 1e-6f
 
 struct vae_resblock {
     uint32_t in, out;                       /* channels */
@@ -50,8 +51,11 @@ struct vae {
  * weights_load. */
 void vae_bind(struct vae *vae, struct weights *ws, bool encoder);
 
-/* Record: latent [N, h, w, 4], already divided by the scale factor -> picture [N, 8 h, 8 w, 4], RGB in -1..1, then 0. */
-void vae_decode_record(struct pass *pass, const struct vae *vae, struct tensor picture, struct tensor latent);
+/* Record: latent [N, h, w, 4], already divided by the scale factor -> picture [N, 8 h, 8 w, 4], RGB in -1..1, then 0.
+ * band_rows 0: at once. Else a multiple of 32, N is 1, and the finest level is done so many rows of the picture at a time, which
+ * gives the same bits with two thirds of the memory (model/vae/bands.h). */
+void vae_decode_record(struct pass *pass, const struct vae *vae, struct tensor picture, struct tensor latent,
+                       uint32_t band_rows);
 
 /* Record: picture [N, H, W, 4] (the fourth channel 0) -> moments [N, H / 8, W / 8, 8]: mean, then log variance. */
 void vae_encode_record(struct pass *pass, const struct vae *vae, struct tensor moments, struct tensor picture);

@@ -51,15 +51,15 @@ VEC_INLINE void transform_out(vec *m, const int step)
     m[3 * step] = difference + 8.0f * far_difference + m5;
 }
 
-/* The 36 pixels under a tile; NULL outside the picture. */
+/* The 36 pixels under a tile; NULL outside x. */
 static void find_pixels(const struct winograd_params *p, const float *x, uint32_t tile, const float *pixel[POINTS])
 {
     struct spot s = spot_of(p, tile);
 
     for (uint32_t i = 0; i < POINTS; i++) {
-        uint32_t y = s.y + i / SIDE - 1, column = s.x + i % SIDE - 1;      /* -1: huge */
-        bool inside = y < p->h && column < p->w;
-        pixel[i] = inside ? x + (((size_t)s.image * p->h + y) * p->w + column) * p->x_stride : NULL;
+        uint32_t y = s.y + i / SIDE + p->above - 1, column = s.x + i % SIDE - 1;      /* -1: huge */
+        bool inside = y < p->in_h && column < p->w;
+        pixel[i] = inside ? x + (((size_t)s.image * p->in_h + y) * p->w + column) * p->x_stride : NULL;
     }
 }
 
