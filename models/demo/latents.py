@@ -1,7 +1,7 @@
 """Stage 2: pictures of the base scenes, encoded once. The UNet sees latents, never pictures.
 
-    python latents.py --side 128 --count 40000
-    python latents.py --side 256 --count 16000
+    python latents.py --side 128 --count 24000
+    python latents.py --side 256 --count 12000
 
 The first run freezes the encoder: <train dir>/encoder.pt holds the VAE as it is then, and the
 mean and deviation of each latent channel. From then on only the decoder may be trained further.
