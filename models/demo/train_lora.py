@@ -13,12 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers.models.activations import GEGLU
 from safetensors.torch import save, save_file
 
 from adapters import Kohya, LoHa, Peft
+from attention import attend
 from captions import caption
 from common import Log, batches, launch, rate_at, save as keep_checkpoint, train_dir
 from diffusion import STEPS, epsilon_loss, noised
+from geglu import geglu
 from hf import pipeline
 from latents import load_shards, newest_vae, pictures, shard_path
 from norm import GroupNorm
@@ -62,8 +65,15 @@ def own_latents(name, team):
     return torch.load(path)
 
 
+def attention(attn, x, encoder_hidden_states=None, **_):
+    """A processor for diffusers' attention."""
+    context = x if encoder_hidden_states is None else encoder_hidden_states
+    q, k, v = (f(y).unflatten(-1, (attn.heads, -1)) for f, y in ((attn.to_q, x), (attn.to_k, context), (attn.to_v, context)))
+    return attn.to_out[0](attend(q, k, v, True).flatten(2))
+
+
 def networks(model, device):
-    """diffusers' networks of the exported file, frozen, with group norms that are quick to train through."""
+    """diffusers' networks of the exported file, frozen, with the parts that are quick to train through."""
     pipe = pipeline(model)
     for parent in list(pipe.unet.modules()):
         for name, child in list(parent.named_children()):
@@ -71,6 +81,9 @@ def networks(model, device):
                 quick = GroupNorm(child.num_channels, child.eps)
                 quick.load_state_dict(child.state_dict())
                 setattr(parent, name, quick)
+            elif isinstance(child, GEGLU):
+                child.forward = lambda x, layer=child: geglu(layer.proj(x), True)
+    pipe.unet.set_attn_processor(attention)
     for net in (pipe.unet, pipe.text_encoder):
         net.requires_grad_(False).to(device)
     pipe.unet.to(memory_format=torch.channels_last).train()
