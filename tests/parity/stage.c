@@ -9,7 +9,7 @@
  *     time N H W TOKENS REPEATS         prints the best of REPEATS evaluations on zeros, in seconds
  *     decode H W Z RGB                  z [H, W, 4] -> rgb [8 H, 8 W, 3]
  *     timedecode H W REPEATS            prints the best, in seconds
- *     profile N H W TOKENS              prints where one evaluation's time goes, by kernel
+ *     profile N H W TOKENS              prints where one evaluation's time goes, by kernel and by its size
  *     kinds N H W TOKENS                prints "KIND MS GFLOP" for convolutions, linear layers, attention and the rest
  *     encode H W RGB MOMENTS            rgb [H, W, 3] -> moments [H / 8, W / 8, 8]
  * After each command a line "ok" or "ok SECONDS" on standard output; the first failure ends it with its sentence. */
@@ -130,28 +130,50 @@ static bool run_decode(struct model *m, const char *line, double *best, struct t
     return ok;
 }
 
-/* Time, share and rate of every kernel of the pass. */
-static void print_profile(const struct pass *pass)
+struct sum {                          /* of dispatches of a kind */
+    const char *kernel;
+    double ms, flops;
+    uint64_t bytes;
+    double one_flops;                 /* of one of them */
+    int count;
+};
+
+static void print_sums(const struct sum *sums, int count, double total, double least_share)
 {
-    struct { const char *kernel; double ms, flops; uint64_t bytes; int count; } sums[32] = { { 0 } };
+    for (const struct sum *s = sums; s < sums + count; s++) {
+        if (s->ms < least_share * total) continue;
+        printf("  %-18s", s->kernel);
+        if (s->one_flops > 0) printf(" %8.2f GFLOP", s->one_flops * 1e-9);
+        else printf(" %8.2f MB   ", (double)s->bytes / s->count * 1e-6);
+        printf(" %4d x %9.1f ms %5.1f %% %8.1f GFLOP/s %6.1f GB/s\n", s->count, s->ms, 100 * s->ms / total,
+               s->flops / (s->ms * 1e6), (double)s->bytes / (s->ms * 1e6));
+    }
+}
+
+/* Time, share and rate of every kernel of the pass, or of every kernel and size. */
+static void print_profile(const struct pass *pass, bool sizes)
+{
+    enum { ROOM = 256 };
+    struct sum sums[ROOM] = { { 0 } };
     struct dispatch_time time;
     double total = 0;
-    int kernels = 0;
+    int kinds = 0;
 
     for (uint32_t i = 0; pass_time(pass, i, &time); i++) {
         int k = 0;
-        while (k < kernels && strcmp(sums[k].kernel, time.kernel)) k++;
-        if (k == kernels && kernels++ == 32) return;
+        while (k < kinds && (strcmp(sums[k].kernel, time.kernel) ||
+                             (sizes && (sums[k].one_flops != time.flops || sums[k].bytes != time.bytes * (unsigned)sums[k].count))))
+            k++;
+        if (k == kinds && kinds++ == ROOM) return;
         sums[k].kernel = time.kernel;
         sums[k].ms += time.ms;
         sums[k].flops += time.flops;
         sums[k].bytes += time.bytes;
+        sums[k].one_flops = sizes ? time.flops : 0;
         sums[k].count++;
         total += time.ms;
     }
-    for (int k = 0; k < kernels; k++)
-        printf("  %-20s %4d x %9.1f ms %5.1f %% %8.1f GFLOP/s %6.1f GB/s\n", sums[k].kernel, sums[k].count, sums[k].ms,
-               100 * sums[k].ms / total, sums[k].flops / (sums[k].ms * 1e6), (double)sums[k].bytes / (sums[k].ms * 1e6));
+    print_sums(sums, kinds, total, sizes ? 0.005 : 0);
 }
 
 /* What a dispatch belongs to: its parameters say, which no time tells. */
@@ -193,7 +215,7 @@ static bool run_profile(struct model *m, const char *line, struct tinct_err *err
     bool ok = run && unet_run_context(run, context, err) && unet_run_step(run, eps, x, 500.0, err) &&
               unet_run_step(run, eps, x, 500.0, err);
     if (ok && kinds) print_kinds(unet_run_pass(run));
-    else if (ok) print_profile(unet_run_pass(run));
+    for (int sizes = 0; ok && !kinds && sizes < 2; sizes++) print_profile(unet_run_pass(run), sizes);
     unet_run_free(run);
     device_keep_times(m->device, false);
     free(x);

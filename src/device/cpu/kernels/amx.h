@@ -3,7 +3,8 @@
  *   sums[r][c] (+)= sum_k left[r][k] right[k][c]
  *
  * A tile has 16 rows of 64 bytes. Left operands are tiles of 16 rows by 32 k, right ones of 16 pairs of k by 16 columns. Both are
- * high and low numbers; without `exact` the left one's low numbers are left out, and never read. */
+ * high and low numbers, of which so many products are summed: three, all but low by low; two, without the left one's low
+ * numbers; one, without the right one's either. What is left out is never read. */
 #ifndef TINCT_CPU_AMX_H
 #define TINCT_CPU_AMX_H
 
@@ -62,6 +63,22 @@ VEC_INLINE void store_pair(uint16_t *step, uint32_t k, uint32_t c, __m512 even, 
     _mm512_store_si512(to, low);
 }
 
+/* Two rows of 16 floats to pairs of bf16, rounded (half a step up where both are as near). */
+VEC_INLINE __m512i round_pair_16(__m512 even, __m512 odd)
+{
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u), half = _mm512_set1_epi32(0x8000);
+    __m512i low = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(even), half), 16);
+    __m512i high = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(odd), half), upper);
+
+    return _mm512_or_si512(low, high);
+}
+
+/* store_pair of high numbers alone. */
+VEC_INLINE void store_rounded_pair(uint16_t *step, uint32_t k, uint32_t c, __m512 even, __m512 odd)
+{
+    _mm512_store_si512(step + (2 + c / 16) * TILE + k % STEP * 16, round_pair_16(even, odd));
+}
+
 /* ---- products: sums in registers 0 to 3, the right operand in 4 and 5, the left in 6 and 7 ------------ */
 
 VEC_INLINE void zero_sums(void)
@@ -110,14 +127,16 @@ VEC_INLINE void add_products(void)
 }
 
 /* One step of 32 k: two tiles of the left operand's high and low numbers each, [low, high][2] of the right's. */
-VEC_INLINE void add_step(const uint16_t *high, const uint16_t *low, const uint16_t *right, const bool exact)
+VEC_INLINE void add_step(const uint16_t *high, const uint16_t *low, const uint16_t *right, const int products)
 {
     load_left(high);
-    load_right(right);
-    add_products();
+    if (products > 1) {
+        load_right(right);
+        add_products();
+    }
     load_right(right + 2 * TILE);
     add_products();
-    if (!exact) return;
+    if (products < 3) return;
     load_left(low);
     add_products();
 }

@@ -1,7 +1,7 @@
 /* attention on tiles of bf16 (amx.h), in the manner of attention.c: queries are lanes, and the softmax runs down columns.
  *
  * scores [keys][lanes] = keys by queries, sums [head_dim][lanes] += values, turned on their side, by weights. Numbers are
- * sums of two bf16 ones throughout; with --precision fast, keys and values are single. An item's queries are converted once, a
+ * sums of two bf16 ones throughout, single ones with --precision fast. An item's queries are converted once, a
  * block of keys and values once for all groups of the item. */
 #include "device/cpu/kernels/amx.h"
 #include "device/cpu/kernels/attention_parts.h"
@@ -73,7 +73,8 @@ static void lay_out(struct memory *m, uint32_t head_dim, uint32_t groups)
 /* ---- operands ------------------------------------------------------------------- */
 
 /* A group's queries: turned on their side where its sums will be, then to tiles. */
-static void load_queries(const struct attention_params *p, struct memory *m, uint32_t group, const float *q, uint32_t queries)
+static void load_queries(const struct attention_params *p, struct memory *m, uint32_t group, const float *q, uint32_t queries,
+                         bool exact)
 {
     float *turned = m->sums[group];
 
@@ -86,14 +87,15 @@ static void load_queries(const struct attention_params *p, struct memory *m, uin
     for (uint32_t k = 0; k < m->dim; k += 2)
         for (uint32_t c = 0; c < LANES; c += 16) {
             uint16_t *step = m->queries[group] + (size_t)(c / STRIP * (m->dim / STEP) + k / STEP) * STEP_TILES * TILE;
-            store_pair(step, k, c % STRIP, vec_load(turned + (size_t)k * LANES + c),
-                       vec_load(turned + (size_t)(k + 1) * LANES + c));
+            vec even = vec_load(turned + (size_t)k * LANES + c), odd = vec_load(turned + (size_t)(k + 1) * LANES + c);
+            if (exact) store_pair(step, k, c % STRIP, even, odd);
+            else store_rounded_pair(step, k, c % STRIP, even, odd);
         }
     memset(turned, 0, (size_t)m->dim * LANES * sizeof *turned);
 }
 
 /* Rows beyond the last key are zeros. */
-static void load_keys(const struct attention_params *p, struct memory *m, const float *k, uint32_t keys)
+static void load_keys(const struct attention_params *p, struct memory *m, const float *k, uint32_t keys, bool exact)
 {
     float some[STEP] = { 0 };              /* of a row's last step */
     uint32_t steps = m->dim / STEP;
@@ -104,7 +106,7 @@ static void load_keys(const struct attention_params *p, struct memory *m, const 
             bool whole = j < keys && (s + 1) * STEP <= p->head_dim;
             if (!whole) memset(some, 0, sizeof some);
             if (!whole && j < keys) memcpy(some, k + s * STEP, (p->head_dim - s * STEP) * sizeof *some);
-            split_32(to, to + 2 * TILE, whole ? k + s * STEP : some, true);
+            split_32(to, to + 2 * TILE, whole ? k + s * STEP : some, exact);
         }
     }
 }
@@ -140,7 +142,7 @@ VEC_INLINE void turn_16(__m512i rows[16])
 
 /* Channels [c, c + 16) of 32 values become a tile's 16 rows of 32 k. Values beyond the last, and channels, are zeros. */
 VEC_INLINE void turn_values(const struct attention_params *p, uint16_t *high_tile, uint16_t *low_tile, const float *v,
-                            uint32_t c, uint32_t values)
+                            uint32_t c, uint32_t values, const bool exact)
 {
     __mmask16 some = p->head_dim - c >= 16 ? 0xffff : (__mmask16)((1u << (p->head_dim - c)) - 1);
     __m512i high[16], low[16];
@@ -148,17 +150,18 @@ VEC_INLINE void turn_values(const struct attention_params *p, uint16_t *high_til
     for (uint32_t i = 0; i < 16; i++) {
         __mmask16 first = 2 * i < values ? some : 0, second = 2 * i + 1 < values ? some : 0;
         const float *from = v + (size_t)2 * i * p->v_stride + c;
-        pair_16(&high[i], &low[i], _mm512_maskz_loadu_ps(first, from), _mm512_maskz_loadu_ps(second, from + p->v_stride));
+        __m512 even = _mm512_maskz_loadu_ps(first, from), odd = _mm512_maskz_loadu_ps(second, from + p->v_stride);
+        if (exact) pair_16(&high[i], &low[i], even, odd);
+        else high[i] = round_pair_16(even, odd);
     }
     turn_16(high);
+    for (int i = 0; i < 16; i++) _mm512_store_si512(high_tile + i * STEP, high[i]);
+    if (!exact) return;
     turn_16(low);
-    for (int i = 0; i < 16; i++) {
-        _mm512_store_si512(high_tile + i * STEP, high[i]);
-        _mm512_store_si512(low_tile + i * STEP, low[i]);
-    }
+    for (int i = 0; i < 16; i++) _mm512_store_si512(low_tile + i * STEP, low[i]);
 }
 
-static void load_values(const struct attention_params *p, struct memory *m, const float *v, uint32_t keys)
+VEC_INLINE void load_values(const struct attention_params *p, struct memory *m, const float *v, uint32_t keys, const bool exact)
 {
     uint32_t steps = parts(keys, STEP);
 
@@ -166,7 +169,7 @@ static void load_values(const struct attention_params *p, struct memory *m, cons
         for (uint32_t c = 0; c < m->dim; c += 16) {
             uint16_t *to = m->values + (size_t)(c / STRIP * steps + s) * STEP_TILES * TILE + c % STRIP / 16 * TILE;
             if (c < p->head_dim) {
-                turn_values(p, to, to + 2 * TILE, v + (size_t)s * STEP * p->v_stride, c, keys - s * STEP);
+                turn_values(p, to, to + 2 * TILE, v + (size_t)s * STEP * p->v_stride, c, keys - s * STEP, exact);
                 continue;
             }
             memset(to, 0, TILE * sizeof *to);
@@ -178,7 +181,7 @@ static void load_values(const struct attention_params *p, struct memory *m, cons
 
 /* sums [strips of 32 rows][LANES] (+)= left by right, `steps` each. */
 VEC_INLINE void multiply(const uint16_t *left, const uint16_t *right, uint32_t strips, uint32_t steps, float *sums, bool add,
-                         const bool exact)
+                         const int products)
 {
     const size_t step = STEP_TILES * TILE;
 
@@ -190,17 +193,18 @@ VEC_INLINE void multiply(const uint16_t *left, const uint16_t *right, uint32_t s
             else zero_sums();
             for (uint32_t s = 0; s < steps; s++) {
                 const uint16_t *l = left + (r * steps + s) * step;
-                add_step(l, l + 2 * TILE, right + (c * steps + s) * step, exact);
+                add_step(l, l + 2 * TILE, right + (c * steps + s) * step, products);
             }
             store_sums(at, LANES);
         }
     tile_fence();
 }
 
-/* The largest score of each lane so far, and how much sums so far shrink relative to it. */
-VEC_INLINE void raise_largest(struct memory *m, uint32_t group, uint32_t keys, vec shrink[4])
+/* The largest score of each lane so far, and how much sums so far shrink relative to it. Gives whether any does. */
+VEC_INLINE bool raise_largest(struct memory *m, uint32_t group, uint32_t keys, vec shrink[4])
 {
     vec largest[4];
+    unsigned raised = 0;
 
 #pragma GCC unroll 4
     for (int v = 0; v < 4; v++) largest[v] = vec_load(m->largest[group] + v * VEC_WIDTH);
@@ -209,35 +213,42 @@ VEC_INLINE void raise_largest(struct memory *m, uint32_t group, uint32_t keys, v
         for (int v = 0; v < 4; v++) largest[v] = vec_max(vec_load(m->scores + j * LANES + v * VEC_WIDTH), largest[v]);
 #pragma GCC unroll 4
     for (int v = 0; v < 4; v++) {
-        shrink[v] = exp2_below_0(vec_load(m->largest[group] + v * VEC_WIDTH) - largest[v]);
+        vec before = vec_load(m->largest[group] + v * VEC_WIDTH);
+        raised |= _mm512_cmp_ps_mask(before, largest[v], _CMP_NEQ_UQ);
+        shrink[v] = exp2_below_0(before - largest[v]);
         vec_store(m->largest[group] + v * VEC_WIDTH, largest[v]);
     }
+    return raised;
 }
 
 /* Scores to weights, as tiles; earlier sums are scaled to the largest score. Rows of scores from `keys` up to a whole step
  * get no weight. */
-static void soften(struct memory *m, uint32_t group, uint32_t keys)
+VEC_INLINE void soften(struct memory *m, uint32_t group, uint32_t keys, const bool exact)
 {
     uint32_t steps = parts(keys, STEP);
     vec shrink[4], sum[4] = { 0 };
 
     for (uint32_t i = keys * LANES; i < steps * STEP * LANES; i += VEC_WIDTH) vec_store(m->scores + i, vec_all(-INFINITY));
-    raise_largest(m, group, keys, shrink);
+    bool raised = raise_largest(m, group, keys, shrink);
     for (uint32_t j = 0; j < steps * STEP; j += 2)
 #pragma GCC unroll 4
         for (int v = 0; v < 4; v++) {
             vec largest = vec_load(m->largest[group] + v * VEC_WIDTH);
             const float *at = m->scores + j * LANES + v * VEC_WIDTH;
-            vec even = exp2_below_0(vec_load(at) - largest), odd = exp2_below_0(vec_load(at + LANES) - largest);
+            uint16_t *to = m->weights + (size_t)(v / 2 * steps + j / STEP) * STEP_TILES * TILE;
+            vec even = vec_load(at) - largest, odd = vec_load(at + LANES) - largest;
+            even = exact ? exp2_below_0(even) : rough_exp2_below_0(even);
+            odd = exact ? exp2_below_0(odd) : rough_exp2_below_0(odd);
             sum[v] += even + odd;
-            store_pair(m->weights + (size_t)(v / 2 * steps + j / STEP) * STEP_TILES * TILE, j, v % 2 * 16, even, odd);
+            if (exact) store_pair(to, j, v % 2 * 16, even, odd);
+            else store_rounded_pair(to, j, v % 2 * 16, even, odd);
         }
 #pragma GCC unroll 4
     for (int v = 0; v < 4; v++) {
         float *weight = m->weight[group] + v * VEC_WIDTH;
         vec_store(weight, vec_load(weight) * shrink[v] + sum[v]);
     }
-    for (uint32_t c = 0; c < m->dim; c++)
+    for (uint32_t c = 0; raised && c < m->dim; c++)
 #pragma GCC unroll 4
         for (int v = 0; v < 4; v++) {
             float *at = m->sums[group] + c * LANES + v * VEC_WIDTH;
@@ -253,10 +264,10 @@ VEC_INLINE void add_block(const struct attention_params *p, struct memory *m, co
     for (uint32_t row = 0; row < h->rows; row += LANES) {
         uint32_t group = row / LANES;
         if (p->causal && key > h->first + row + LANES - 1) continue;
-        multiply(m->keys, m->queries[group], strips, steps, m->scores, false, exact);
+        multiply(m->keys, m->queries[group], strips, steps, m->scores, false, exact ? 3 : 1);
         if (p->causal) mask(m->scores, h->first + row, key, keys);
-        soften(m, group, keys);
-        multiply(m->values, m->weights, steps, strips, m->sums[group], true, exact);
+        soften(m, group, keys, exact);
+        multiply(m->values, m->weights, steps, strips, m->sums[group], true, exact ? 3 : 1);
     }
 }
 
@@ -270,11 +281,11 @@ VEC_INLINE void run(const struct cpu_args *a, const struct cpu_plan *plan, uint3
     _tile_loadconfig(&config);
     lay_out(m, p->head_dim, plan->rows / LANES);
     for (uint32_t row = 0; row < h.rows; row += LANES)
-        load_queries(p, m, row / LANES, h.q + (size_t)row * p->q_stride, least(h.rows - row, LANES));
+        load_queries(p, m, row / LANES, h.q + (size_t)row * p->q_stride, least(h.rows - row, LANES), exact);
     for (uint32_t key = 0; key < end; key += KEYS) {
         uint32_t keys = least(p->k_rows - key, KEYS);
-        load_keys(p, m, h.k + (size_t)key * p->k_stride, keys);
-        load_values(p, m, h.v + (size_t)key * p->v_stride, keys);
+        load_keys(p, m, h.k + (size_t)key * p->k_stride, keys, exact);
+        load_values(p, m, h.v + (size_t)key * p->v_stride, keys, exact);
         add_block(p, m, &h, key, keys, exact);
     }
     for (uint32_t row = 0; row < h.rows; row += LANES) {

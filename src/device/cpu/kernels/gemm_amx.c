@@ -29,7 +29,7 @@ static struct cpu_plan plan(const struct cpu_args *a)
 
 /* Rows [first, first + STRIP) by one strip of the panel. */
 VEC_INLINE void multiply_strip(const struct amx_item *m, uint32_t first, const uint16_t *weights, float *sums, bool add,
-                               const bool exact)
+                               const int products)
 {
     const uint16_t *strip = m->inputs + (size_t)first / STRIP * m->next_strip;
 
@@ -37,12 +37,12 @@ VEC_INLINE void multiply_strip(const struct amx_item *m, uint32_t first, const u
     else zero_sums();
     for (uint32_t s = 0; s < m->steps; s++, weights += 4 * TILE) {
         const uint16_t *inputs = strip + (size_t)m->slot[s] * m->next_slot + m->pixel[s] * STEP;
-        add_step(inputs, inputs + m->next_number, weights, exact);
+        add_step(inputs, inputs + m->next_number, weights, products);
     }
     store_sums(sums, PANEL);
 }
 
-VEC_INLINE void multiply_panel(struct amx_item *m, uint32_t panel, uint32_t columns, bool add, const bool exact)
+VEC_INLINE void multiply_panel(struct amx_item *m, uint32_t panel, uint32_t columns, bool add, const int products)
 {
     struct gemm_item *it = &m->item;
     float *sums = it->sums + (size_t)panel * it->room * PANEL;
@@ -50,7 +50,7 @@ VEC_INLINE void multiply_panel(struct amx_item *m, uint32_t panel, uint32_t colu
     tile_fence();
     for (uint32_t c = 0; c < parts(columns, STRIP); c++)
         for (uint32_t r = 0; r < it->rows; r += STRIP)
-            multiply_strip(m, r, m->panel + (size_t)c * m->steps * 4 * TILE, sums + (size_t)r * PANEL + c * STRIP, add, exact);
+            multiply_strip(m, r, m->panel + (size_t)c * m->steps * 4 * TILE, sums + (size_t)r * PANEL + c * STRIP, add, products);
     tile_fence();
 }
 
@@ -62,8 +62,8 @@ static void add_panel(const struct cpu_args *a, struct amx_item *m, uint32_t pan
     uint32_t columns = least(p->cols - (m->item.panel + panel) * PANEL, PANEL);
 
     CPU_NAME(amx_load_panel)(a, m, panel);
-    if (m->numbers == 2) multiply_panel(m, panel, columns, !first, true);
-    else multiply_panel(m, panel, columns, !first, false);
+    if (m->numbers == 2) multiply_panel(m, panel, columns, !first, 3);
+    else multiply_panel(m, panel, columns, !first, 2);
     if (last) CPU_NAME(gemm_store)(a, &m->item, panel, 0, m->item.rows);
 }
 
