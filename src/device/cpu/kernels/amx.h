@@ -52,15 +52,15 @@ VEC_INLINE void pair_16(__m512i *high, __m512i *low, __m512 even, __m512 odd)
     *low = _mm512_or_si512(_mm512_srli_epi32(even_low, 16), odd_low);
 }
 
-/* The same to a step of a right operand, [low, high][2] tiles: k and k + 1 of columns [c, c + 16), c < 32. */
+/* The same to a step of a right operand, [high, low][2] tiles: k and k + 1 of columns [c, c + 16), c < 32. */
 VEC_INLINE void store_pair(uint16_t *step, uint32_t k, uint32_t c, __m512 even, __m512 odd)
 {
     uint16_t *to = step + (c / 16) * TILE + k % STEP * 16;
     __m512i high, low;
 
     pair_16(&high, &low, even, odd);
-    _mm512_store_si512(to + 2 * TILE, high);
-    _mm512_store_si512(to, low);
+    _mm512_store_si512(to, high);
+    _mm512_store_si512(to + 2 * TILE, low);
 }
 
 /* Two rows of 16 floats to pairs of bf16, rounded (half a step up where both are as near). */
@@ -76,7 +76,7 @@ VEC_INLINE __m512i round_pair_16(__m512 even, __m512 odd)
 /* store_pair of high numbers alone. */
 VEC_INLINE void store_rounded_pair(uint16_t *step, uint32_t k, uint32_t c, __m512 even, __m512 odd)
 {
-    _mm512_store_si512(step + (2 + c / 16) * TILE + k % STEP * 16, round_pair_16(even, odd));
+    _mm512_store_si512(step + (c / 16) * TILE + k % STEP * 16, round_pair_16(even, odd));
 }
 
 /* ---- products: sums in registers 0 to 3, the right operand in 4 and 5, the left in 6 and 7 ------------ */
@@ -126,15 +126,15 @@ VEC_INLINE void add_products(void)
     _tile_dpbf16ps(3, 7, 5);
 }
 
-/* One step of 32 k: two tiles of the left operand's high and low numbers each, [low, high][2] of the right's. */
+/* One step of 32 k: two tiles of the left operand's high and low numbers each, [high, low][2] of the right's. */
 VEC_INLINE void add_step(const uint16_t *high, const uint16_t *low, const uint16_t *right, const int products)
 {
     load_left(high);
     if (products > 1) {
-        load_right(right);
+        load_right(right + 2 * TILE);
         add_products();
     }
-    load_right(right + 2 * TILE);
+    load_right(right);
     add_products();
     if (products < 3) return;
     load_left(low);

@@ -24,7 +24,7 @@ struct memory {
     uint32_t dim;                      /* head_dim, up to a multiple of STEP */
     uint16_t *keys;                    /* [key strip][step][high, low][2] tiles */
     uint16_t *values;                  /* [strip of head_dim][key step][high, low][2] tiles */
-    uint16_t *queries[MOST_GROUPS];    /* [lane strip][step][low, high][2] tiles */
+    uint16_t *queries[MOST_GROUPS];    /* [lane strip][step][high, low][2] tiles */
     float *sums[MOST_GROUPS];          /* [dim][LANES] */
     _Alignas(64) unsigned char rest[];
 };

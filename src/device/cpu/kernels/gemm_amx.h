@@ -11,8 +11,9 @@
 enum {
     WIDE = 64,                         /* pixels of a block's line */
     CHUNK_CHANNELS = 64,               /* of all taps at a time */
-    CHUNK = 640,                       /* k at a time: 9 taps of 64 channels, or all of a short row */
-    STEPS = CHUNK / STEP,
+    CHUNK = 640,                       /* k at a time: 9 taps of 64 channels, or all of a short row, */
+    SINGLE_CHUNK = 2 * CHUNK,          /* twice as many where inputs and weights are single numbers */
+    STEPS = SINGLE_CHUNK / STEP,
     PANELS = 5,                        /* of an item whose k takes several chunks */
     ITEMS = 4,                         /* for each thread; more would convert inputs more often */
     LINE_ROWS = 480,                   /* of an item that is no block */
@@ -24,17 +25,26 @@ struct amx_block {                     /* of y's pixels, or of a phase's */
     uint32_t pitch;                    /* rows from line to line: w and the border */
 };
 
+struct amx_ahead {                     /* weights that come after those at hand: the next row of */
+    const uint16_t *next;              /* their panel */
+    uint32_t run, row;
+    bool beyond;                       /* the runs at hand end where these begin */
+};
+
 struct amx_item {
     struct gemm_item item;             /* runs and places, one for each row; a block's border has none */
     struct amx_block block;
-    uint32_t numbers;                  /* bf16 ones of an input: 2, or 1 with --precision fast */
+    uint32_t products;                 /* of amx.h: 3, or fewer with --precision fast */
+    uint32_t numbers;                  /* bf16 ones of an input: 2, or 1 where there are fewer than three products */
+    uint32_t next_step;                /* of the panel: tiles of high numbers, and of low ones where there are several products */
     uint32_t next_strip, next_slot, next_number;    /* of inputs: how far on */
+    struct amx_ahead ahead;
     uint32_t steps;                    /* of the chunk at hand */
     uint32_t pixel[STEPS];             /* that the item's first row sees in each */
     uint32_t slot[STEPS];              /* of inputs, of each */
     /* [STEP] of each pixel, 32 pixels of a strip one after the other; strips, slots, and high and low numbers apart */
     _Alignas(64) uint16_t inputs[INPUTS];
-    _Alignas(64) uint16_t panel[PANEL / STRIP * STEPS * 4 * TILE];   /* [strip][step][low, high][2] tiles */
+    _Alignas(64) uint16_t panel[PANEL / STRIP * STEPS * 2 * TILE];   /* [strip][step][high, low][2] tiles */
 };
 
 /* Products whose inputs lie as blocks of pixels. */

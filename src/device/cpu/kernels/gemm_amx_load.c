@@ -157,7 +157,7 @@ uint32_t CPU_NAME(amx_load_channels)(const struct cpu_args *a, struct amx_item *
 void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, uint32_t length)
 {
     const struct gemm_item *it = &m->item;
-    float whole[CHUNK] = { 0 };
+    float whole[SINGLE_CHUNK] = { 0 };
     uint32_t odd = 0;
 
     m->steps = parts(length, STEP);
@@ -188,11 +188,12 @@ VEC_INLINE __m512 widen_16(const uint16_t *from)
 
 static inline uint16_t *panel_step(struct amx_item *m, uint32_t k, uint32_t c)
 {
-    return m->panel + (size_t)(c / STRIP * m->steps + k / STEP) * 4 * TILE;
+    return m->panel + (size_t)(c / STRIP * m->steps + k / STEP) * m->next_step;
 }
 
 /* Rows i and i + 1 of a run of w, to row k of the panel. */
-VEC_INLINE void load_pair(struct amx_item *m, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t k)
+VEC_INLINE void load_pair(struct amx_item *m, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t k,
+                          const bool single)
 {
     for (uint32_t c = 0; c < PANEL; c += 16) {
         const uint16_t *from = w + (size_t)(run->w[0] + i) * PANEL + c;
@@ -202,11 +203,12 @@ VEC_INLINE void load_pair(struct amx_item *m, const struct gemm_run *run, const 
             even += widen_16(from);
             odd += widen_16(from + PANEL);
         }
-        store_pair(panel_step(m, k, c), k, c % STRIP, even, odd);
+        if (single) store_rounded_pair(panel_step(m, k, c), k, c % STRIP, even, odd);
+        else store_pair(panel_step(m, k, c), k, c % STRIP, even, odd);
     }
 }
 
-void CPU_NAME(amx_load_panel)(const struct cpu_args *a, struct amx_item *m, uint32_t panel)
+VEC_INLINE void load_panel(const struct cpu_args *a, struct amx_item *m, uint32_t panel, const bool single)
 {
     const struct gemm_params *p = a->params;
     const struct gemm_item *it = &m->item;
@@ -214,10 +216,18 @@ void CPU_NAME(amx_load_panel)(const struct cpu_args *a, struct amx_item *m, uint
     uint32_t k = 0;
 
     for (uint32_t r = 0; r < it->run_count; r++)
-        for (uint32_t i = 0; i < it->runs[r].length; i += 2, k += 2) load_pair(m, &it->runs[r], w, i, k);
+        for (uint32_t i = 0; i < it->runs[r].length; i += 2, k += 2) load_pair(m, &it->runs[r], w, i, k, single);
     for (; k < m->steps * STEP; k += 2)
         for (uint32_t c = 0; c < PANEL; c += 16)
-            store_pair(panel_step(m, k, c), k, c % STRIP, _mm512_setzero_ps(), _mm512_setzero_ps());
+            if (single) store_rounded_pair(panel_step(m, k, c), k, c % STRIP, _mm512_setzero_ps(), _mm512_setzero_ps());
+            else store_pair(panel_step(m, k, c), k, c % STRIP, _mm512_setzero_ps(), _mm512_setzero_ps());
+}
+
+void CPU_NAME(amx_load_panel)(const struct cpu_args *a, struct amx_item *m, uint32_t panel)
+{
+    m->next_step = m->products == 1 ? 2 * TILE : 4 * TILE;
+    if (m->products == 1) load_panel(a, m, panel, true);
+    else load_panel(a, m, panel, false);
 }
 
 #else
