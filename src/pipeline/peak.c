@@ -78,18 +78,29 @@ static uint64_t to_be_had(struct tinct *t)
     return device_memory_free(t->device) + device_scratch_bytes(t->device);
 }
 
+static bool advise(struct tinct_err *err)
+{
+    return tinct_advise(err, "a smaller picture, or --precision fast on a GPU, takes less");
+}
+
 bool peak_fits(struct tinct *t, const struct tinct_txt2img *p, struct tinct_err *err)
 {
     const double mib = 1024.0 * 1024.0;
+    uint64_t most = device_max_buffer(t->device);
     struct peak peak;
 
-    if (!peak_of(t, p, &peak) || peak.all <= to_be_had(t)) return true;
-    context_drop_runs(t);
+    if (!peak_of(t, p, &peak)) return true;
+    if (peak.scratch > most) {
+        tinct_fail(err, TINCT_ERR_MEMORY, "%dx%d takes %.0f MiB of working memory at once, the device's driver gives %.0f MiB",
+                   p->width, p->height, (double)peak.scratch / mib, (double)most / mib);
+        return advise(err);
+    }
+    if (peak.all > to_be_had(t)) context_drop_runs(t);
     uint64_t have = to_be_had(t);
     if (peak.all <= have) return true;
     tinct_fail(err, TINCT_ERR_MEMORY,
                "%dx%d takes %.0f MiB beside the model (steps %.0f, decoding %.0f), %.0f MiB are free: %.0f MiB missing", p->width,
                p->height, (double)peak.all / mib, (double)peak.unet / mib, (double)peak.vae / mib, (double)have / mib,
                (double)(peak.all - have) / mib);
-    return tinct_advise(err, "a smaller picture, or --precision fast on a GPU, takes less");
+    return advise(err);
 }

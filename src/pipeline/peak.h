@@ -14,7 +14,7 @@ struct peak {
  * an embedding or trigger words may bring, is 15 MiB with SD1.x. False: the prompts have mistakes, or no memory. */
 bool peak_of(const struct tinct *t, const struct tinct_txt2img *p, struct peak *peak);
 
-/* Is that to be had now? Refused with TINCT_ERR_MEMORY: what is needed, what is free, what is missing. Prompts with mistakes
+/* Is that to be had now? Refused with TINCT_ERR_MEMORY: what is needed, what is free or allowed at once, what is missing. Prompts with mistakes
  * pass: who reads them tells. */
 bool peak_fits(struct tinct *t, const struct tinct_txt2img *p, struct tinct_err *err);
 

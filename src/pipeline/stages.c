@@ -188,10 +188,10 @@ static uint32_t band_rows_for(const struct model *m, uint32_t h, uint32_t w)
 {
     static const uint64_t most_at_once = 1500000000;
     struct stage_needs whole = decode_needs(m, h, w, 0);
-    uint64_t bytes = whole.scratch + whole.own;
+    uint64_t bytes = whole.scratch + whole.own, have = device_memory_free(m->device) + device_scratch_bytes(m->device);
+    bool fits = bytes <= most_at_once && bytes <= have && whole.scratch <= device_max_buffer(m->device);
 
-    return bytes <= most_at_once && bytes <= device_memory_free(m->device) + device_scratch_bytes(m->device) ? 0
-                                                                                                             : VAE_BAND_ROWS;
+    return fits ? 0 : VAE_BAND_ROWS;
 }
 
 bool vae_decode(const struct model *m, float *rgb, const float *latent, uint32_t h, uint32_t w, struct tinct_err *err)

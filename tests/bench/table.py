@@ -1,12 +1,14 @@
 """Times tinct, against a peer's command line where its path is given, and how time and memory grow. Python alone.
 
-    table.py BUILD CHECKPOINT [--precision fp32|fast] [--peer SD] [--peer-arguments "..."] [--rounds 3] [--quick] [--write]
+    table.py BUILD CHECKPOINT [--precision fp32|fast] [--peer SD] [--peer-arguments "..."] [--rounds 3] [--quick]
+             [--parts pictures,steps,decodes,loras] [--sizes 256,512] [--results FILE] [--write]
 
 BUILD is tinct's build folder. SD is stable-diffusion.cpp's program (sd): both paint the same prompt from the same checkpoint at
 the same size, seed, sampler and steps, in turns A B A B, whole processes from start to PNG; the ratio of the bests is the figure.
 Growth: time, peak memory and time per FLOP of each kind of op for 256 to 1024 pixels and batches of 1 to 8; 1 to 8 LoRAs of rank 32.
---quick: small sizes only, to see that it works. --write: the tables go into README.md beside this file, between its marks, and the
-plot into growth.svg. One run on one machine that does nothing else; nothing here is a test.
+--quick: small sizes only, to see that it works. --results FILE: what was measured is kept there, so that --parts may be run one by one.
+--write: the tables go into README.md beside this file, between its marks, and the plot into growth.svg. All on one machine that does
+nothing else; nothing here is a test.
 """
 import argparse
 import json
@@ -195,16 +197,19 @@ def report(a, found):
         out.append(table(["size", "steps", "tinct, first start", "later starts", "peer", "ratio"],
                          [[r["side"], r["steps"], f"{r['first']:.1f} s", f"{r['tinct']:.1f} s", f"{r['peer']:.1f} s" if r["peer"] else "",
                            f"{r['tinct'] / r['peer']:.2f}" if r["peer"] else ""] for r in found["pictures"]]))
-    out.append("One step with guidance; GFLOP/s by kind of op, and peak memory of the process:\n")
-    out.append(table(["size", "batch", "time", *KINDS, "peak"],
-                     [[r["side"], r["batch"], f"{r['s']:.2f} s", *(f"{rate(r, k):.0f}" for k in KINDS), f"{r['mib']:.0f} MiB"]
-                      for r in found["steps"]]))
-    out.append("Time per FLOP, slowest row over fastest: " + ", ".join(f"{k} {spread(found['steps'], k):.2f}" for k in KINDS) + ".\n")
-    out.append("VAE decode; memory beyond the model's:\n")
-    out.append(table(["size", "time", "memory"],
-                     [[r["side"], f"{r['s']:.2f} s", f"{r['mib'] - r['model_mib']:.0f} MiB"] for r in found["decodes"]]))
-    out.append("LoRAs of rank 32 on all attention and linear layers of the UNet, merged into an open model:\n")
-    out.append(table(["LoRAs", "time", "memory"], [[r["loras"], f"{r['s']:.2f} s", f"{r['mib']:.0f} MiB"] for r in found["loras"]]))
+    if found["steps"]:
+        out.append("One step with guidance; GFLOP/s by kind of op, and peak memory of the process:\n")
+        out.append(table(["size", "batch", "time", *KINDS, "peak"],
+                         [[r["side"], r["batch"], f"{r['s']:.2f} s", *(f"{rate(r, k):.0f}" for k in KINDS), f"{r['mib']:.0f} MiB"]
+                          for r in found["steps"]]))
+        out.append("Time per FLOP, slowest row over fastest: " + ", ".join(f"{k} {spread(found['steps'], k):.2f}" for k in KINDS) + ".\n")
+    if found["decodes"]:
+        out.append("VAE decode; memory beyond the model's:\n")
+        out.append(table(["size", "time", "memory"],
+                         [[r["side"], f"{r['s']:.2f} s", f"{r['mib'] - r['model_mib']:.0f} MiB"] for r in found["decodes"]]))
+    if found["loras"]:
+        out.append("LoRAs of rank 32 on all attention and linear layers of the UNet, merged into an open model:\n")
+        out.append(table(["LoRAs", "time", "memory"], [[r["loras"], f"{r['s']:.2f} s", f"{r['mib']:.0f} MiB"] for r in found["loras"]]))
     return "\n".join(out)
 
 
@@ -224,16 +229,24 @@ def main():
     p.add_argument("--precision", default="fp32", choices=["fp32", "fast"]); p.add_argument("--device", default="cpu")
     p.add_argument("--peer"); p.add_argument("--peer-arguments", default=""); p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--quick", action="store_true"); p.add_argument("--write", action="store_true")
-    p.add_argument("--no-pictures", action="store_true")
+    p.add_argument("--parts", default="pictures,steps,decodes,loras"); p.add_argument("--sizes"); p.add_argument("--results")
     a = p.parse_args()
-    sides = [64, 128] if a.quick else [256, 384, 512, 640, 768, 896, 1024]
+    sides = [int(s) for s in a.sizes.split(",")] if a.sizes else [64, 128] if a.quick else [256, 384, 512, 640, 768, 896, 1024]
+    batches, counts = ([2], [1, 2]) if a.quick else ([2, 4, 8], [1, 2, 4, 8])
+    found = {"pictures": [], "steps": [], "decodes": [], "loras": []}
+    if a.results and os.path.exists(a.results):
+        with open(a.results) as f:
+            found = json.load(f)
     with tempfile.TemporaryDirectory() as folder:
         with stage(a) as s:
-            found = {"machine": s.ready.split(" ", 2)[2]}
-        found["pictures"] = [] if a.no_pictures else race(a, [64] if a.quick else [256, 512], folder)
-        found["steps"] = [step(a, side, 1) for side in sides] + [step(a, sides[0], b) for b in ([2] if a.quick else [2, 4, 8])]
-        found["decodes"] = [decode(a, side) for side in sides]
-        found["loras"] = loras(a, [1, 2] if a.quick else [1, 2, 4, 8], folder)
+            found["machine"] = s.ready.split(" ", 2)[2]
+        for part in a.parts.split(","):
+            found[part] = {"pictures": lambda: race(a, [s for s in sides if s <= 512 and s % 256 == 0] or sides[:1], folder),
+                           "steps": lambda: [step(a, s, 1) for s in sides] + [step(a, sides[0], b) for b in batches],
+                           "decodes": lambda: [decode(a, s) for s in sides], "loras": lambda: loras(a, counts, folder)}[part]()
+    if a.results:
+        with open(a.results, "w") as f:
+            json.dump(found, f, indent=1)
     text = report(a, found)
     print(text)
     if a.write:

@@ -76,6 +76,24 @@ static void what_does_not_fit_is_refused_at_once(void **state)
     assert_non_null(strstr(err.text, " MiB missing"));
 }
 
+/* A software driver makes no buffer above 2 GiB; the processor has no such limit. */
+static void what_a_driver_does_not_give_at_once_is_refused(void **state)
+{
+    struct tinct_txt2img p = { .prompt = "a castle", .negative = "", .guidance = 7, .width = 8192, .height = 8192, .steps = 1 };
+    struct tinct_err err;
+
+    (void)state;
+    t = tinct_open(&(struct tinct_options) { .model = temporary_path("tiny.safetensors"), .device = "llvmpipe" }, &err);
+    if (!t) {
+        print_message("skipped: %s\n", err.text);
+        skip();
+    }
+    check_refused(peak_fits(t, &p, &err), &err, TINCT_ERR_MEMORY, "MiB of working memory at once, the device's driver gives");
+    p.width = p.height = 512;
+    assert_true(peak_fits(t, &p, &err));
+    tinct_close(t);
+}
+
 static int prepare(void **state)
 {
     return temporary_make(state) ||
@@ -88,6 +106,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_is_what_painting_takes, open_tiny, close_tiny),
         cmocka_unit_test_setup_teardown(without_guidance_less_is_taken, open_tiny, close_tiny),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused_at_once, open_tiny, close_tiny),
+        cmocka_unit_test(what_a_driver_does_not_give_at_once_is_refused),
     };
     return cmocka_run_group_tests_name("peak", tests, prepare, temporary_remove);
 }

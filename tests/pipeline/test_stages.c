@@ -203,6 +203,8 @@ static void bands_have_no_seams(void **state)
         free(banded);
     }
     assert_int_equal(device_validation_messages(device), 0);
+    float rgb[RGB];
+    check_refused(vae_decode_in_bands(m, rgb, x, SIDE, SIDE, 31, &err), &err, TINCT_ERR_ARG, "bands of 31 rows");
     model_close(m);
     device_close(device);
 }
