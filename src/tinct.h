@@ -111,6 +111,8 @@ struct tinct_about {
     int width, height;        /* pixels: the model's own size */
     uint64_t weights_bytes;   /* on the device */
     double load_ms;
+    bool has_latent_rgb;      /* the model's header says how its latents look ("tinct.latent_rgb") */
+    float latent_rgb[5][3];   /* then: RGB in -1..1 = latent [4] x the first four rows + the last */
 };
 TINCT_API struct tinct_about tinct_about(const struct tinct *t);
 

@@ -179,16 +179,18 @@ static uint32_t mix(uint32_t x)
     return x ^ x >> 16;
 }
 
-/* Terms are summed in the order of their keys: the file's hash first, so that the sum does not depend on names, order or
- * history; below it what tells terms of one layer apart: which opening of which file, and how strong. */
+/* Terms are summed in the order of their keys: 28 bits of the file's hash, then 12 that stand for strength and ranks, so that
+ * the sum does not depend on names, order or history, two copies of one file included; last, what tells openings of a file
+ * apart whose stored hash may be wrong. */
 static uint64_t key_of(const struct adapter *a, struct lora_use use)
 {
-    char head[9] = { 0 };
+    char head[8] = { 0 };
     uint32_t bits;
 
-    memcpy(head, a->hash, 8);
+    memcpy(head, a->hash, 7);
     memcpy(&bits, &use.strength, sizeof bits);
-    return (uint64_t)strtoul(head, NULL, 16) << 32 | (mix(bits) ^ mix((uint32_t)a->serial * 0x9E3779B9u + use.keep));
+    uint64_t how = mix(bits ^ mix(use.keep)) >> 20, which = mix((uint32_t)a->serial ^ bits) >> 8;
+    return (uint64_t)strtoul(head, NULL, 16) << 36 | how << 24 | which;
 }
 
 static float strength_in(const struct adapter_use *use, const struct lora_target *target)

@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "pipeline/adapters.h"
+#include "pipeline/latent_rgb.h"
 
 /* Less than this is packed in a tenth of a second. */
 static const uint64_t least_kept = 256ull << 20;
@@ -61,6 +62,9 @@ static void describe(struct tinct *t, const struct tinct_options *o, double begi
         .width = native_side(t->model), .height = native_side(t->model),
         .weights_bytes = weights_bytes(t->model->weights), .load_ms = context_now_ms() - begin,
     };
+    if (o->vae) return;         /* the matrix is of the model's own VAE */
+    t->about.has_latent_rgb = latent_rgb_parse(safetensors_metadata(checkpoint_file(t->model->checkpoint), "tinct.latent_rgb"),
+                                               t->about.latent_rgb);
 }
 
 struct tinct *tinct_open(const struct tinct_options *o, struct tinct_err *err)

@@ -10,7 +10,6 @@
 #include <imgui.h>
 
 #include <cmath>
-#include <string>
 #include <vector>
 
 struct gl_calls {
@@ -36,7 +35,6 @@ struct ui {
     std::vector<bool> wanted = std::vector<bool>(0x10000); // characters in the atlas
     bool fonts_stale = true, far_east = false;
     std::vector<ui_event> events;
-    std::vector<std::string> texts;
     Uint32 wake_type = 0;
     SDL_atomic_t awake = {};
     int owed = 3;

@@ -90,6 +90,10 @@ float ui_paragraph(struct ui *ui, enum ui_font font, enum ui_color color, struct
 
     while (text < end) {
         const char *line_end = f->CalcWordWrapPositionA(1.0f, text, end, r.w);
+        if (draw && line_end < end && y + 2 * ui_line(ui, font) > r.y + r.h + 1) {
+            ui_label(ui, font, color, { r.x, y, r.w, f->FontSize }, 0, text);
+            return y + ui_line(ui, font) - r.y;
+        }
         if (line_end == text) line_end++;
         if (draw) ui_text(ui, font, color, r.x, y, text, static_cast<size_t>(line_end - text));
         y += ui_line(ui, font);

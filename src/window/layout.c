@@ -10,23 +10,29 @@ static void show_under_prompt(struct window *w, const struct prompt_box *box, co
     bool bad = box->error.code != TINCT_OK;
 
     if (!bad && box->read) snprintf(text, sizeof text, "%d / %d tokens", box->read->tokens, 75 * box->read->chunks);
-    ui_label(w->ui, UI_SMALL, bad ? UI_ERROR : UI_FAINT, r, bad ? 0 : 1, bad ? box->error.text : text);
+    if (bad) ui_paragraph(w->ui, UI_SMALL, UI_ERROR, r, box->error.text, true);
+    else ui_label(w->ui, UI_SMALL, UI_FAINT, r, 1, text);
     trace_mark(&w->trace, name, r, "%s", bad ? box->error.text : text);
-    if (bad && ui_area(w->ui, name, r).over) ui_tip(w->ui, box->error.text);
 }
 
+/* An error of several lines takes them from the box: nothing below moves while somebody types. */
 static float show_prompt(struct window *w, struct prompt_box *box, const char *name, const char *hint, struct ui_rect r)
 {
     struct ui *ui = w->ui;
-    float under = ui_px(ui, 18);
+    float under = ui_px(ui, 18), all = r.h + under, most = r.h - ui_line(ui, UI_NORMAL);
     char under_name[40];
 
     prompt_box_read(box);
+    if (box->error.code != TINCT_OK) {
+        float tall = ui_paragraph(ui, UI_SMALL, UI_ERROR, r, box->error.text, false);
+        under = tall > most ? most : tall > under ? tall : under;
+    }
+    r.h = all - under;
     prompt_box_show(box, ui, name, r, hint);
     trace_mark(&w->trace, name, r, "%s", box->edit.text);
     snprintf(under_name, sizeof under_name, "%s.under", name);
     show_under_prompt(w, box, under_name, (struct ui_rect) { r.x, r.y + r.h + ui_px(ui, 1), r.w, under });
-    return r.h + under + ui_px(ui, 5);
+    return all + ui_px(ui, 5);
 }
 
 static void show_paint_button(struct window *w, struct ui_rect r)
@@ -113,14 +119,14 @@ void layout_show(struct window *w)
     struct ui *ui = w->ui;
     struct ui_rect all = ui_window(ui);
     bool wide = all.w >= ui_px(ui, 1400);
-    float pad = ui_px(ui, 12), status = ui_px(ui, w->saving ? 34 : 26), left = ui_px(ui, all.w > ui_px(ui, 1200) ? 360 : 336);
+    float pad = ui_px(ui, PARTS_GAP), status = ui_px(ui, w->saving ? 34 : 26), left = ui_px(ui, all.w > ui_px(ui, 1200) ? 360 : 336);
     float right = wide ? ui_px(ui, 330) + pad : 0, strip = ui_px(ui, all.h > ui_px(ui, 760) ? 116 : 92), x = left + 2 * pad;
 
     if (w->help) ui_enable(ui, false);          /* nothing below the overlay takes the mouse */
     show_view(w, (struct ui_rect) { x, 0, all.w - x - right - (wide ? pad : 0), all.h - status - strip });
     show_history(w, (struct ui_rect) { x, all.h - status - strip, all.w - x - right - (wide ? pad : 0), strip });
     show_left(w, (struct ui_rect) { pad, pad, left, all.h - status - 2 * pad }, !wide);
-    if (wide) lora_panel_show(w, (struct ui_rect) { all.w - right, pad, right - pad / 2, all.h - status - 2 * pad });
+    if (wide) lora_panel_show(w, (struct ui_rect) { all.w - right, pad, right - pad, all.h - status - 2 * pad });
     status_line_show(w, (struct ui_rect) { 0, all.h - status, all.w, status });
     if (!w->help) return;
     ui_enable(ui, true);

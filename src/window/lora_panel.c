@@ -24,14 +24,21 @@ struct row {
 
 /* ---- what is used ---- */
 
-static const struct tinct_prompt_lora *tag_of(const struct window *w, size_t index)
+/* Which row each tag of the prompt means; its first counts. */
+static void find_tags(struct window *w)
 {
     const struct tinct_prompt *read = w->prompt.read;
     size_t found;
 
-    for (size_t i = 0; read && i < read->lora_count; i++)
-        if (shelf_find(w->shelf, read->loras[i].name, &found) && found == index) return &read->loras[i];
-    return NULL;
+    for (size_t i = 0; i < w->lora_row_count; i++) w->lora_rows[i].tag = 0;
+    for (size_t i = read ? read->lora_count : 0; i-- > 0;)
+        if (shelf_find(w->shelf, read->loras[i].name, &found) && found < w->lora_row_count) w->lora_rows[found].tag = i + 1;
+}
+
+static const struct tinct_prompt_lora *tag_of(const struct window *w, size_t index)
+{
+    size_t tag = w->lora_rows[index].tag;
+    return tag ? &w->prompt.read->loras[tag - 1] : NULL;
 }
 
 void lora_panel_set(struct window *w, const char *name, const double *weight, bool joined)
@@ -46,6 +53,7 @@ void lora_panel_set(struct window *w, const char *name, const double *weight, bo
     edit_set(&w->prompt.edit, text, joined);
     tinct_text_free(text);
     prompt_box_read(&w->prompt);
+    find_tags(w);
     snprintf(w->selected_lora, sizeof w->selected_lora, "%s", name);
     window_lora_changed(w);
 }
@@ -109,6 +117,7 @@ static void toggle_trigger(struct window *w, const char *words)
     if (text) edit_set(&w->prompt.edit, text, false);
     free(text);
     prompt_box_read(&w->prompt);
+    find_tags(w);
 }
 
 /* Buttons in lines below each other; the height. draw false: only that. */
@@ -149,7 +158,7 @@ static float show_triggers(struct row *row, float top, bool draw)
 static void show_thumb(struct row *row, struct ui_rect r)
 {
     struct window *w = row->w;
-    struct lora_thumb *t = &w->lora_thumbs[row->index];
+    struct lora_row *t = &w->lora_rows[row->index];
     const char *path = row->card && row->card->readable ? row->card->preview : "", *slash = strrchr(row->name, '/');
     char letter[2] = { slash ? slash[1] : row->name[0], '\0' };
 
@@ -190,11 +199,17 @@ static void show_name(struct row *row, struct ui_rect r)
     if (area.clicked && (usable || row->tag)) set_row(row, row->tag ? NULL : &weight, false);
 }
 
+static bool is_misfit(const struct row *row)
+{
+    return row->card && !row->card->fits && !row->tag;
+}
+
+/* A misfit has two lines for its reason. */
 static float row_height(struct row *row)
 {
     struct ui *ui = row->w->ui;
     float triggers = row->tag ? show_triggers(row, 0, false) : 0;
-    return ui_px(ui, 52) + (triggers > 0 ? triggers + ui_px(ui, 4) : 0) + ui_px(ui, 8);
+    return ui_px(ui, is_misfit(row) ? 62 : 52) + (triggers > 0 ? triggers + ui_px(ui, 4) : 0) + ui_px(ui, 8);
 }
 
 static void show_row(struct row *row)
@@ -209,10 +224,9 @@ static void show_row(struct row *row)
     ui_need(ui, row->name);
     show_thumb(row, (struct ui_rect) { row->r.x, row->r.y + ui_px(ui, 2), thumb, thumb });
     show_name(row, right);
-    if (row->card && !row->card->fits && !row->tag) {
-        below.x = right.x;
-        below.w = right.w;
-        ui_label(ui, UI_SMALL, UI_WARN, below, 0, row->card->why);
+    if (is_misfit(row)) {
+        below = (struct ui_rect) { right.x, right.y + line, right.w, 2 * ui_line(ui, UI_SMALL) };
+        ui_paragraph(ui, UI_SMALL, UI_WARN, below, row->card->why, true);
         char id[40];
         snprintf(id, sizeof id, "why%zu", row->index);
         ui_area(ui, id, below);
@@ -250,20 +264,20 @@ static void show_empty(struct window *w, struct ui_rect r, size_t count)
     else if (count == 0) snprintf(text, sizeof text, "No LoRAs in %.1000s/: put .safetensors files there, or drop one here.", folder);
     else if (w->only_used) snprintf(text, sizeof text, "None is used: click a name, move a slider, or write <lora:name:0.8>.");
     else snprintf(text, sizeof text, "None of %zu is called like that.", count);
-    ui_paragraph(w->ui, UI_NORMAL, error ? UI_WARN : UI_FAINT, (struct ui_rect) { r.x, r.y + ui_px(w->ui, 10), r.w - ui_px(w->ui, 14), r.h }, text, true);
+    ui_paragraph(w->ui, UI_NORMAL, error ? UI_WARN : UI_FAINT, (struct ui_rect) { r.x, r.y + ui_px(w->ui, 10), r.w, r.h }, text, true);
     trace_mark(&w->trace, "loras.empty", r, "%s", text);
 }
 
 static void show_rows(struct window *w, struct ui_rect r, size_t count)
 {
-    float scrolled = ui_scroll_begin(w->ui, "loras", r), y = 0;
+    float scrolled = ui_scroll_begin(w->ui, "loras", (struct ui_rect) { r.x, r.y, r.w + ui_px(w->ui, PARTS_GAP), r.h }), y = 0;
     size_t shown = 0;
 
     for (size_t i = 0; i < count; i++) {
         struct row row = { w, i, shelf_name(w->shelf, i), shelf_card(w->shelf, i), tag_of(w, i), r };
         if (row.tag) row.name = row.tag->name;
         if (!passes(w, &row)) continue;
-        row.r = (struct ui_rect) { r.x, r.y + y - scrolled, r.w - ui_px(w->ui, 14), 0 };
+        row.r = (struct ui_rect) { r.x, r.y + y - scrolled, r.w, 0 };
         row.r.h = row_height(&row);
         if (row.r.y + row.r.h > r.y && row.r.y < r.y + r.h) {
             char name[200];
@@ -284,11 +298,12 @@ void lora_panel_show(struct window *w, struct ui_rect r)
     float row = ui_px(ui, 28), gap = ui_px(ui, 6), used = ui_px(ui, 92);
     size_t count = shelf_count(w->shelf);
 
-    if (count != w->lora_thumb_count) lora_panel_forget(w);
-    if (!w->lora_thumbs && count && !(w->lora_thumbs = calloc(count, sizeof *w->lora_thumbs))) count = 0;
-    w->lora_thumb_count = w->lora_thumbs ? count : 0;
+    if (count != w->lora_row_count) lora_panel_forget(w);
+    if (!w->lora_rows && count && !(w->lora_rows = calloc(count, sizeof *w->lora_rows))) count = 0;
+    w->lora_row_count = w->lora_rows ? count : 0;
+    find_tags(w);
     if (count > 0) {
-        struct ui_rect field = { r.x, r.y, r.w - used - gap - ui_px(ui, 12), row }, button = { field.x + field.w + gap, r.y, used, row };
+        struct ui_rect field = { r.x, r.y, r.w - used - gap, row }, button = { field.x + field.w + gap, r.y, used, row };
         char label[60];
         size_t tags = w->prompt.read ? w->prompt.read->lora_count : 0;
         ui_field(ui, "##filter", field, w->lora_filter, sizeof w->lora_filter, "filter by name or trigger");
@@ -305,18 +320,18 @@ void lora_panel_show(struct window *w, struct ui_rect r)
 
 void lora_panel_forget(struct window *w)
 {
-    for (size_t i = 0; i < w->lora_thumb_count; i++) ui_texture_free(w->ui, w->lora_thumbs[i].texture);
-    free(w->lora_thumbs);
-    w->lora_thumbs = NULL;
-    w->lora_thumb_count = 0;
+    for (size_t i = 0; i < w->lora_row_count; i++) ui_texture_free(w->ui, w->lora_rows[i].texture);
+    free(w->lora_rows);
+    w->lora_rows = NULL;
+    w->lora_row_count = 0;
 }
 
 void lora_panel_loaded(struct window *w, const struct loader_result *result)
 {
     size_t index = (size_t)(result->id & 0xffffffffu);
 
-    if (result->id >> 32 != w->shelf_number || index >= w->lora_thumb_count || !result->image.rgb) return;
-    struct lora_thumb *t = &w->lora_thumbs[index];
+    if (result->id >> 32 != w->shelf_number || index >= w->lora_row_count || !result->image.rgb) return;
+    struct lora_row *t = &w->lora_rows[index];
     t->texture = ui_texture(w->ui, t->texture, result->image.width, result->image.height, result->image.rgb);
     t->w = result->image.width;
     t->h = result->image.height;

@@ -30,7 +30,7 @@ struct painter {
 
     struct tinct *t;                /* the thread's own from here */
     struct job job;
-    struct preview learnt;
+    struct preview latent_rgb;
     float *latent;                  /* the last step's */
     int latent_w, latent_h;
 };
@@ -83,9 +83,9 @@ static bool open_model(struct painter *p)
     enter(p, PAINTER_LOADING);
     p->t = tinct_open(&options, &err);
     if (!p->t) tell(p, true, err.text, err.advice);
-    preview_init(&p->learnt);
     SDL_LockMutex(p->lock);
     struct tinct_about about = p->t ? tinct_about(p->t) : (struct tinct_about) { .model = "", .device = p->status.device };
+    preview_init(&p->latent_rgb, about.has_latent_rgb ? (const float(*)[3])about.latent_rgb : NULL);
     snprintf(p->status.model, sizeof p->status.model, "%s", about.model);
     if (p->t) snprintf(p->status.device, sizeof p->status.device, "%s", about.device);
     p->status.model_width = about.width;
@@ -115,7 +115,7 @@ static bool on_step(void *user, const struct tinct_progress *step)
     size_t pixels = (size_t)step->latent_width * (size_t)step->latent_height;
     unsigned char *rgb = malloc(3 * pixels);
 
-    if (rgb) preview_paint(&p->learnt, step->latent, step->latent_width, step->latent_height, rgb);
+    if (rgb) preview_paint(&p->latent_rgb, step->latent, step->latent_width, step->latent_height, rgb);
     keep_latent(p, step);
     SDL_LockMutex(p->lock);
     struct painter_status *s = &p->status;
@@ -181,7 +181,7 @@ static bool paint_one(struct painter *p, int index, struct tinct_err *err)
     }
     picture->seconds = now() - began;
     if (p->latent && p->latent_w * 8 == picture->image.width && p->latent_h * 8 == picture->image.height)
-        preview_learn(&p->learnt, p->latent, p->latent_w, p->latent_h, picture->image.rgb);
+        preview_learn(&p->latent_rgb, p->latent, p->latent_w, p->latent_h, picture->image.rgb);
     bool ok = save(p, picture, index, err);
     hand_over(p, picture);
     return ok;

@@ -11,14 +11,16 @@
 #include "window/view.h"
 #include "window/window.h"
 
+enum { PARTS_GAP = 12 };       /* between parts, at 96 dpi; a part's scroll bar stands in the one to its right */
 enum { WINDOW_MODELS_MOST = 4096, WINDOW_MESSAGE_BYTES = 1024, WINDOW_NAME_BYTES = 256 };
 
 enum window_tab { TAB_LORAS, TAB_RECIPE };
 
-struct lora_thumb {
-    uint32_t texture;
+struct lora_row {
+    size_t tag;                         /* 1 + its tag's index in the prompt; 0: none */
+    uint32_t texture;                   /* its picture; 0: none */
     int w, h;
-    bool asked;
+    bool asked;                         /* the loader for the picture */
 };
 
 struct window {
@@ -48,8 +50,8 @@ struct window {
 
     struct shelf *shelf;
     uint32_t shelf_number;              /* counts shelves: pictures asked for an old one's rows are dropped */
-    struct lora_thumb *lora_thumbs;     /* [lora_thumb_count], a row each */
-    size_t lora_thumb_count;
+    struct lora_row *lora_rows;         /* [lora_row_count] */
+    size_t lora_row_count;
     char lora_filter[128], selected_lora[WINDOW_NAME_BYTES];
     bool only_used;
 

@@ -4,7 +4,7 @@
 
 enum { FACTOR = 8, PRIOR = 40 }; /* PRIOR: the known matrix counts as so many pixels */
 
-void preview_init(struct preview *p)
+void preview_init(struct preview *p, const float matrix[PREVIEW_TERMS][3])
 {
     /* Source: ComfyUI, latent_formats.py, SD15 (as facts: the best linear fit to that VAE). */
     static const float sd15[PREVIEW_TERMS][3] = {
@@ -12,6 +12,11 @@ void preview_init(struct preview *p)
     };
 
     memset(p, 0, sizeof *p);
+    if (matrix) {
+        memcpy(p->matrix, matrix, sizeof p->matrix);
+        p->own = true;
+        return;
+    }
     memcpy(p->matrix, sd15, sizeof sd15);
     for (int i = 0; i < PREVIEW_TERMS; i++) {
         p->xx[i][i] = PRIOR;
@@ -62,6 +67,7 @@ void preview_learn(struct preview *p, const float *latent, int width, int height
 {
     int stride = 3 * FACTOR * width;
 
+    if (p->own) return;
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++, latent += 4) {
             double term[PREVIEW_TERMS] = { latent[0], latent[1], latent[2], latent[3], 1.0 };

@@ -141,28 +141,28 @@ void recipe_panel_show(struct window *w, struct ui_rect r)
 {
     struct ui *ui = w->ui;
     struct form *f = &w->form;
-    float scrolled = ui_scroll_begin(ui, "recipe", r);
-    struct grid g = { w, { r.x, r.y - scrolled, r.w - ui_px(ui, 12), r.h }, 0, ui_px(ui, 90), ui_px(ui, 28), ui_px(ui, 6) };
-    struct ui_rect left, right;
+    float scrolled = ui_scroll_begin(ui, "recipe", (struct ui_rect) { r.x, r.y, r.w + ui_px(ui, PARTS_GAP), r.h });
+    struct grid g = { w, { r.x, r.y - scrolled, r.w, r.h }, 0, ui_px(ui, 90), ui_px(ui, 28), ui_px(ui, 6) };
+    struct ui_rect row;
 
     g.y = g.r.y;
     show_model(w, next_row(&g, "Model"));
     show_names(w, "##sampler", next_row(&g, "Sampler"), tinct_sampler_name, NULL, f->sampler);
     show_names(w, "##schedule", next_row(&g, "Schedule"), tinct_scheduler_name, NULL, f->scheduler);
-    split(next_row(&g, "Steps, CFG"), ui_px(ui, 6), &left, &right);
-    ui_int(ui, "##steps", left, &f->steps, 1, 1000, 1);
-    ui_tip(ui, "Steps: evaluations of the model");
-    trace_mark(&w->trace, "steps", left, "%d", f->steps);
-    ui_float(ui, "##cfg", right, &f->guidance, 1.0f, 100.0f, 0.5f);
-    ui_tip(ui, "CFG: how closely the prompt is followed; 1 paints twice as fast without guidance");
+    row = next_row(&g, "Steps");
+    ui_int(ui, "##steps", row, &f->steps, 1, 1000, 1);
+    ui_tip(ui, "Evaluations of the model");
+    trace_mark(&w->trace, "steps", row, "%d", f->steps);
+    ui_float(ui, "##cfg", next_row(&g, "CFG scale"), &f->guidance, 1.0f, 100.0f, 0.5f);
+    ui_tip(ui, "How closely the prompt is followed; 1 paints twice as fast, without guidance");
     show_size(w, next_row(&g, "Size"));
     show_seed(w, next_row(&g, "Seed"));
-    split(next_row(&g, "Batch, skip"), ui_px(ui, 6), &left, &right);
-    ui_int(ui, "##batch", left, &f->count, 1, 1000, 1);
-    ui_tip(ui, "So many pictures, with seeds one after the other");
-    trace_mark(&w->trace, "batch", left, "%d", f->count);
-    ui_int(ui, "##skip", right, &f->clip_skip, 1, 12, 1);
-    ui_tip(ui, "CLIP skip: the layer of the text encoder, from the last");
+    row = next_row(&g, "Pictures");
+    ui_int(ui, "##batch", row, &f->count, 1, 1000, 1);
+    ui_tip(ui, "So many at once, with seeds one after the other");
+    trace_mark(&w->trace, "batch", row, "%d", f->count);
+    ui_int(ui, "##skip", next_row(&g, "CLIP skip"), &f->clip_skip, 1, 12, 1);
+    ui_tip(ui, "The layer of the text encoder that is used, counted from the last");
     show_extras(&g);
     ui_scroll_end(ui, g.y - g.r.y);
 }

@@ -167,19 +167,23 @@ static const char *file_name(const char *name)
     return slash ? slash + 1 : name;
 }
 
+static bool is_called(const struct tinct_lora_card *card, const char *alias)
+{
+    return card && card->readable && *card->alias && strcmp(card->alias, alias) == 0;
+}
+
 bool shelf_find(struct shelf *s, const char *name, size_t *index)
 {
-    size_t count = shelf_count(s), found = count;
-
+    SDL_LockMutex(s->lock);
+    size_t count = s->count, found = count;
     for (size_t i = 0; i < count; i++) {
         if (strcmp(s->names[i], name) == 0) {
-            *index = i;
-            return true;
-        }
-        const struct tinct_lora_card *card = shelf_card(s, i);
-        if (found == count && (strcmp(file_name(s->names[i]), name) == 0 || (card && card->readable && *card->alias && strcmp(card->alias, name) == 0)))
             found = i;
+            break;
+        }
+        if (found == count && (strcmp(file_name(s->names[i]), name) == 0 || is_called(s->cards[i], name))) found = i;
     }
+    SDL_UnlockMutex(s->lock);
     *index = found;
     return found < count;
 }

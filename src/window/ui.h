@@ -98,7 +98,8 @@ void ui_over(struct ui *ui, bool over);            /* draw above everything, pop
 void ui_text(struct ui *ui, enum ui_font font, enum ui_color color, float x, float y, const char *text, size_t bytes);
 /* Within r, in its middle line: cut with "..." where it is too long. align 0: left, 0.5: middle, 1: right. */
 void ui_label(struct ui *ui, enum ui_font font, enum ui_color color, struct ui_rect r, float align, const char *text);
-/* On as many lines as it takes; the height. draw false: only the height. */
+/* On as many lines as it takes; the height. draw false: only that. Drawn within r, whose last line is cut with "..." where
+ * there is more. */
 float ui_paragraph(struct ui *ui, enum ui_font font, enum ui_color color, struct ui_rect r, const char *text, bool draw);
 float ui_width(const struct ui *ui, enum ui_font font, const char *text, size_t bytes);
 float ui_advance(const struct ui *ui, enum ui_font font, uint32_t character);

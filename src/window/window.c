@@ -1,6 +1,7 @@
 /* The window: opening it, what happens in a frame, and closing it. Parts draw themselves (parts.h). */
 #include "window/window.h"
 
+#include <SDL.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,12 +172,25 @@ static void take_loaded(struct window *w, struct loader_result *result)
     tinct_image_free(&result->image);
 }
 
-/* What the painter has for us. */
+/* A few milliseconds' worth of what is loaded: a hundred thumbnails at once would hold a frame up. */
+static void take_all_loaded(struct window *w)
+{
+    const Uint32 budget_ms = 6, began = SDL_GetTicks();
+    struct loader_result loaded;
+
+    while (loader_take(w->loader, &loaded)) {
+        take_loaded(w, &loaded);
+        if (SDL_GetTicks() - began < budget_ms) continue;
+        ui_again(w->ui);
+        break;
+    }
+}
+
+/* What the painter and the loader have for us. */
 static void listen(struct window *w)
 {
     enum painter_phase before = w->status.phase;
     struct painter_picture picture;
-    struct loader_result loaded;
 
     painter_status(w->painter, &w->status);
     if (w->status.previews != w->shown_preview) {
@@ -184,7 +198,7 @@ static void listen(struct window *w)
         show_preview(w);
     }
     while (painter_take(w->painter, &picture)) take_picture(w, &picture);
-    while (loader_take(w->loader, &loaded)) take_loaded(w, &loaded);
+    take_all_loaded(w);
     if (before == PAINTER_IDLE || w->status.phase != PAINTER_IDLE) return;
     if (w->view.picture.preview && w->shown.rgb)        /* stopped: back to the picture before */
         view_set(w->ui, &w->view.picture, w->shown.width, w->shown.height, w->shown.rgb, w->shown.width, w->shown.height);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "image/infotext.h"
@@ -157,6 +158,25 @@ static void their_order_does_not_matter(void **state)
     (void)state;
     compare("a cat <lora:arcane:0.8><lora:ink:0.6><lora:clay:0.7>", "<lora:clay:0.7><lora:ink:0.6>a cat <lora:arcane:0.8>", false);
     compare("a cat <lora:arcane:0.8><lora:ink:0.6>", "a cat <lora:arcane:0.6><lora:ink:0.8>", true);
+}
+
+/* Their hashes are the same; what is summed first must not hang on which was opened first. */
+static void nor_does_that_of_two_copies(void **state)
+{
+    static const char *const orders[] = { "a cat <lora:arcane:0.9><lora:twin:-0.4>", "a cat <lora:twin:-0.4><lora:arcane:0.9>" };
+    struct tinct_image image[2];
+    (void)state;
+
+    lora_write(tiny, "twin", &(struct lora_plan) { .seed = 1, .rank = 8, .size = 0.05f, .attention = true });   /* arcane's tensors */
+    for (int i = 0; i < 2; i++) {
+        struct tinct *fresh = open_tiny();
+        struct tinct_txt2img p = quick(orders[i]);
+        image[i] = paint_on(fresh, &p);
+        tinct_close(fresh);
+    }
+    assert_true(are_same(&image[0], &image[1]));
+    for (int i = 0; i < 2; i++) tinct_image_free(&image[i]);
+    unlink(temporary_path("twin.safetensors"));
 }
 
 static void strengths_are_as_written(void **state)
@@ -774,6 +794,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_leave_no_trace),             cmocka_unit_test(their_order_does_not_matter),
+        cmocka_unit_test(nor_does_that_of_two_copies),
         cmocka_unit_test(vulkan_paints_alike),
         cmocka_unit_test(strengths_are_as_written),        cmocka_unit_test(blocks_have_their_own),
         cmocka_unit_test(steps_begin_and_end),             cmocka_unit_test(a_cancelled_picture_is_forgotten),

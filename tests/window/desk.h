@@ -243,6 +243,13 @@ static inline uint64_t eyes_hash(const char *name)
     return hash;
 }
 
+/* No window is on the screen yet. */
+static inline bool is_black(const struct tinct_image *image)
+{
+    const unsigned char *middle = image->rgb + 3 * ((size_t)image->height / 2 * (size_t)image->width + (size_t)image->width / 2);
+    return !middle[0] && !middle[1] && !middle[2];
+}
+
 /* The screen into out/window-NAME.png. */
 static inline void eyes_keep(const char *name)
 {
@@ -252,6 +259,11 @@ static inline void eyes_keep(const char *name)
 
     desk_rest(150); /* what was asked for is drawn, and on the screen */
     image.rgb = eyes(0, 0, desk.width, desk.height);
+    for (int i = 0; i < DESK_PATIENCE * 10 && is_black(&image); i++) {
+        desk_rest(100);
+        free(image.rgb);
+        image.rgb = eyes(0, 0, desk.width, desk.height);
+    }
     snprintf(path, sizeof path, "%s/../out/window-%s.png", TESTS_DIR, name);
     if (!tinct_image_save(&image, path, true, &err)) fail_msg("%s", err.text);
     free(image.rgb);
