@@ -3,7 +3,6 @@
 
 #include "check.h"
 #include "window/edit.h"
-#include "window/preview.h"
 #include "window/settings.h"
 #include "window/trigger.h"
 #include "temporary.h"
@@ -154,34 +153,6 @@ static void trigger_words_come_and_go(void **state)
 }
 
 /* A made-up VAE whose pixels are a linear map of the latent is learnt from one picture. */
-static void previews_are_fitted(void **state)
-{
-    enum { W = 16, H = 12 };
-    static float latent[W * H * 4];
-    static unsigned char rgb[8 * H * 8 * W * 3], small[W * H * 3], wanted[W * H * 3];
-    static const float map[5][3] = { { 0.1f, -0.2f, 0.3f }, { 0, 0.1f, 0 }, { 0.2f, 0.2f, -0.1f }, { -0.3f, 0, 0.1f }, { 0.1f, 0, -0.2f } };
-    uint32_t dice = 7;
-    struct preview p;
-    int worst = 0;
-
-    (void)state;
-    for (int i = 0; i < W * H * 4; i++) latent[i] = (float)((dice = dice * 1664525u + 1013904223u) >> 16) / 32768.0f - 1.0f;
-    for (int i = 0; i < W * H; i++)
-        for (int c = 0; c < 3; c++) {
-            float v = map[4][c];
-            for (int k = 0; k < 4; k++) v += latent[4 * i + k] * map[k][c];
-            wanted[3 * i + c] = (unsigned char)((v + 1) * 127.5f + 0.5f);
-        }
-    for (int y = 0; y < 8 * H; y++)
-        for (int x = 0; x < 8 * W; x++) memcpy(rgb + 3 * (y * 8 * W + x), wanted + 3 * (y / 8 * W + x / 8), 3);
-    preview_init(&p);
-    for (int i = 0; i < 200; i++) preview_learn(&p, latent, W, H, rgb);
-    preview_paint(&p, latent, W, H, small);
-    for (int i = 0; i < W * H * 3; i++) worst = abs(small[i] - wanted[i]) > worst ? abs(small[i] - wanted[i]) : worst;
-    printf("# worst %d of 255\n", worst);
-    assert_true(worst <= 1);    /* rounding, and the known matrix, which still counts as 40 of the 38440 pixels that were seen */
-}
-
 static void settings_come_back(void **state)
 {
     struct settings s = { .automatic = true, .tab = 1, .place = { 10, 20, 900, 700, true, false } }, read = { 0 };
@@ -219,7 +190,6 @@ int main(void)
         cmocka_unit_test(lines_break_behind_blanks),
         cmocka_unit_test(weights_are_written_where_the_caret_is),
         cmocka_unit_test(trigger_words_come_and_go),
-        cmocka_unit_test(previews_are_fitted),
         cmocka_unit_test(settings_come_back),
     };
     return cmocka_run_group_tests(tests, temporary_make, temporary_remove);
