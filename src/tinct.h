@@ -164,6 +164,7 @@ struct tinct_txt2img {
     size_t lora_count;
     const char *lora_hashes;/* a recipe's "Lora hashes", "arcane: 0123456789ab, ...": finds files by them that have other
                                names now; may be NULL */
+    const char *embedding_hashes;   /* a recipe's "TI hashes", likewise */
     bool lenient;           /* a LoRA that is not there is left out, which the recipe tells, and an "embedding:NAME" stays
                                words; else they are refused */
     bool triggers;          /* add the trigger words that the prompt lacks */
@@ -202,16 +203,16 @@ TINCT_API bool tinct_txt2img(struct tinct *t, const struct tinct_txt2img *p, str
  * nearest to them, and of both prompts' mistakes, before minutes go into loading a model. */
 TINCT_API bool tinct_check(const struct tinct_txt2img *p, struct tinct_err *err);
 
-/* Are all LoRAs there that the picture names? Reads no more than folders and hashes, before a model is loaded.
- * options: only the folders count. */
+/* Are all LoRAs and embeddings there that the picture names? Reads folders, hashes and the embeddings, before a model is
+ * loaded. options: only the folders count. */
 TINCT_API bool tinct_lora_check(const struct tinct_options *options, const struct tinct_txt2img *p,
                                 struct tinct_err *err);
 
 /* Would tinct_image_save work at path now? Tries it with an empty temporary file. */
 TINCT_API bool tinct_image_check(const char *path, bool overwrite, struct tinct_err *err);
 
-/* Read a PNG's pixels, and its recipe where it has one that we can read (infotext, seed; else NULL and -1). Free it with
- * tinct_image_free. On failure *out is zeroed. */
+/* Read the pixels of a PNG, JPEG or WebP, and a PNG's recipe where it has one that we can read (infotext, seed; else NULL and
+ * -1). Free it with tinct_image_free. On failure *out is zeroed. */
 TINCT_API bool tinct_image_load(const char *path, struct tinct_image *out, struct tinct_err *err);
 
 /* Write a PNG with its recipe: to a temporary name, synced, then renamed. An
@@ -290,6 +291,11 @@ TINCT_API struct tinct_recipe *tinct_recipe_read(const char *path, struct tinct_
 TINCT_API struct tinct_recipe *tinct_recipe_parse(const char *text, struct tinct_err *err);
 TINCT_API void tinct_recipe_free(struct tinct_recipe *recipe);
 
+/* A checkpoint's hash as recipes have it (AutoV2, 10 hex digits): of all its bytes, which takes seconds, and is remembered in
+ * cache_dir (NULL: is not). Refused: a file that cannot be read. */
+enum { TINCT_MODEL_HASH_BYTES = 11 };
+TINCT_API bool tinct_model_hash(const char *path, const char *cache_dir, char hash[TINCT_MODEL_HASH_BYTES], struct tinct_err *err);
+
 /* ---- prompts ------------------------------------------------------------ */
 
 struct tinct_prompt_lora {
@@ -306,9 +312,16 @@ struct tinct_prompt {
     int chunks;                   /* of 75 tokens, 1 at least */
 };
 
-/* Refuses what painting it would refuse, with the same words. In a negative prompt tags are text. Free it with
- * tinct_prompt_free. */
-TINCT_API struct tinct_prompt *tinct_prompt_read(const char *prompt, bool negative, struct tinct_err *err);
+/* The embeddings that there are in the folders of options, for what reads prompts before a model is open. One thread at a time.
+ * Refused: a folder that cannot be read. Close with tinct_embeddings_close; NULL is fine. */
+struct tinct_embeddings;
+TINCT_API struct tinct_embeddings *tinct_embeddings_open(const struct tinct_options *options, struct tinct_err *err);
+TINCT_API void tinct_embeddings_close(struct tinct_embeddings *embeddings);
+
+/* Refuses what painting it would refuse, with the same words. In a negative prompt tags are text. embeddings are counted
+ * with all their vectors; NULL: there are none. Free it with tinct_prompt_free. */
+TINCT_API struct tinct_prompt *tinct_prompt_read(const char *prompt, bool negative, struct tinct_embeddings *embeddings,
+                                                 struct tinct_err *err);
 TINCT_API void tinct_prompt_free(struct tinct_prompt *prompt);
 
 /* The prompt with this LoRA's weight: its first tag rewritten (further ones taken out, other arguments kept), or
@@ -324,7 +337,8 @@ TINCT_API const char *tinct_scheduler_name(int index);
 
 /* Each gives a text for a person, or JSON; free it with tinct_text_free. */
 TINCT_API char *tinct_describe_file(const char *path, bool json, struct tinct_err *err);     /* what a file is */
-TINCT_API char *tinct_describe_prompt(const char *prompt, int steps, bool json, struct tinct_err *err);
+TINCT_API char *tinct_describe_prompt(const char *prompt, int steps, struct tinct_embeddings *embeddings /* NULL: none */,
+                                      bool json, struct tinct_err *err);
 TINCT_API char *tinct_describe_devices(bool json, struct tinct_err *err);
 TINCT_API char *tinct_describe_samplers(bool json, struct tinct_err *err);
 

@@ -15,6 +15,7 @@
 #include "output.h"
 #include "progress.h"
 #include "prompt_text.h"
+#include "recipe_model.h"
 #include "window.h"
 
 static const char *const rngs[] = { "cuda", "cpu", NULL };          /* in enum tinct_rng's order */
@@ -37,6 +38,7 @@ struct paint {
     struct tinct_recipe *recipe; /* NULL: none */
     struct option_list loras;
     char loras_folder[MODEL_PATH_BYTES], embeddings_folder[MODEL_PATH_BYTES], cache[MODEL_PATH_BYTES];
+    char recipe_model[MODEL_PATH_BYTES];
     struct progress progress;
     int current; /* picture that is painted, from 0 */
 };
@@ -255,14 +257,22 @@ static enum exit_code check_loras(struct paint *p)
     return tinct_lora_check(&p->options, &p->picture, &err) ? EXIT_DONE : app_fail_as(&err);
 }
 
-/* A recipe names its model and does not bring it. */
-static void tell_model_of_recipe(const struct paint *p)
+/* A recipe names its model and does not bring it: where no other is asked for, the one in the models folder that has its hash,
+ * or its name. What is painted with another is told. */
+static void take_model_of_recipe(struct paint *p)
 {
-    const char *wanted = p->recipe ? p->recipe->model : NULL, *slash = p->model ? strrchr(p->model, '/') : NULL;
-    const char *named = slash ? slash + 1 : p->model ? p->model : "tinct-demo";
+    const char *wanted = p->recipe ? p->recipe->model : NULL, *hash = p->recipe ? p->recipe->model_hash : NULL;
+    enum recipe_model_found found = RECIPE_MODEL_NONE;
+    char cache[MODEL_PATH_BYTES];
 
-    if (!wanted || p->quiet || strncmp(named, wanted, strlen(wanted)) == 0) return;
-    fprintf(stderr, "the recipe's model is %s, this one is painted with %s\n", wanted, named);
+    if (!wanted && !hash) return;
+    if (!p->model) found = recipe_model_find(p->recipe, p->models, app_cache_dir(cache, sizeof cache), p->recipe_model);
+    if (found != RECIPE_MODEL_NONE) p->model = p->recipe_model;
+    if (p->quiet || found == RECIPE_MODEL_SAME) return;
+    const char *slash = p->model ? strrchr(p->model, '/') : NULL, *named = slash ? slash + 1 : p->model ? p->model : "tinct-demo";
+    if (found == RECIPE_MODEL_NAMED && hash) fprintf(stderr, "%s: not the file of the recipe, whose hash is %s\n", named, hash);
+    else if (!wanted || strncmp(named, wanted, strlen(wanted)) != 0)
+        fprintf(stderr, "the recipe's model is %s, this one is painted with %s\n", wanted ? wanted : hash, named);
 }
 
 /* ---- painting ---- */
@@ -369,7 +379,7 @@ enum exit_code paint_run(const struct verb *verb, int argc, char **argv)
         return code;
     }
     code = settle(&p, argv + 1, words);
-    if (code == EXIT_DONE) tell_model_of_recipe(&p);
+    if (code == EXIT_DONE) take_model_of_recipe(&p);
     bool chosen_there = p.window && !p.model;   /* the window asks for a model itself */
     if (code == EXIT_DONE && !chosen_there) code = model_find(MODEL_CHECKPOINT, p.model, p.models, model);
     if (code == EXIT_DONE && p.vae) code = model_find(MODEL_VAE, p.vae, p.models, vae);

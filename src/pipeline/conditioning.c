@@ -150,12 +150,15 @@ static bool parse(struct conditioning *c, bool second_order, struct tinct_err *e
     return prompt_parse(&c->negative, c->p->negative, &options, err) || tinct_within(err, "negative prompt");
 }
 
-static struct embeddings *open_embeddings(struct tinct *t, const struct lora_stack *loras, struct tinct_err *err)
+static struct embeddings *open_embeddings(const struct tinct *t, const struct tinct_txt2img *p, const struct lora_stack *loras,
+                                          struct tinct_err *err)
 {
     const struct safetensors *files[TINCT_LORAS_MAX];
     size_t count = lora_stack_files(loras, files);
 
-    return embeddings_open(t, files, count, err);
+    return embeddings_open(&(struct embeddings_options) {
+        .dir = t->embedding_dir, .models_dir = t->places.models_dir, .cache_dir = t->cache_dir, .hashes = p->embedding_hashes,
+        .width = t->model->clip.width, .log = t }, files, count, err);
 }
 
 struct conditioning *conditioning_create(struct tinct *t, const struct tinct_txt2img *p, const struct lora_stack *loras,
@@ -170,7 +173,7 @@ struct conditioning *conditioning_create(struct tinct *t, const struct tinct_txt
     c->t = t;
     c->p = p;
     c->scale = p->guidance;
-    if (parse(c, second_order, err) && (c->embeddings = open_embeddings(t, loras, err)) && encode_all(c, err)) return c;
+    if (parse(c, second_order, err) && (c->embeddings = open_embeddings(t, p, loras, err)) && encode_all(c, err)) return c;
     conditioning_free(c);
     return NULL;
 }

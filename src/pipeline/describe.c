@@ -8,6 +8,7 @@
 #include "image/png.h"
 #include "image/recipe.h"
 #include "lora/card.h"
+#include "pipeline/embeddings.h"
 #include "sampler/list.h"
 #include "tensor/describe.h"
 #include "text/describe.h"
@@ -68,10 +69,12 @@ char *tinct_describe_samplers(bool json, struct tinct_err *err)
     return samplers_describe(json, err);
 }
 
-char *tinct_describe_prompt(const char *prompt, int steps, bool json, struct tinct_err *err)
+char *tinct_describe_prompt(const char *prompt, int steps, struct tinct_embeddings *embeddings, bool json, struct tinct_err *err)
 {
+    struct prompt_embeddings known = { embeddings_find, embeddings_name, embeddings };
+
     return prompt_describe(prompt, &(struct prompt_options) { .steps = steps > 0 ? steps : 20 },
-                           TINCT_EMPHASIS_ORIGINAL, json, err);
+                           TINCT_EMPHASIS_ORIGINAL, embeddings ? &known : NULL, json, err);
 }
 
 /* ---- files --------------------------------------------------------------------- */

@@ -18,6 +18,7 @@ struct entry {
     char *path;
     char *name;                 /* below its folder, without ending */
     const char *stem;           /* its last component */
+    char *called;               /* what a recipe calls it, whose hash it has; NULL: nothing else */
     const struct safetensors *lora;     /* BUNDLED: where it is */
     enum sort sort;
     struct embedding embedding; /* read when it is first named */
@@ -32,7 +33,7 @@ struct spelling {               /* token ids that mean an entry */
 };
 
 struct embeddings {
-    struct tinct *t;
+    struct embeddings_options options;
     struct entry *entries;
     size_t count, room;
     struct spelling *spellings;  /* the longest first */
@@ -172,27 +173,92 @@ static bool add_spelling(struct embeddings *e, uint32_t entry, const char *prefi
 
 static bool spell_all(struct embeddings *e, struct tinct_err *err)
 {
-    e->spellings = malloc((3 * e->count + 1) * sizeof *e->spellings);
+    e->spellings = malloc((5 * e->count + 1) * sizeof *e->spellings);
     if (!e->spellings) return no_memory(err);
     for (uint32_t i = 0; i < e->count; i++) {
         const struct entry *entry = &e->entries[i];
         bool below = entry->stem != entry->name;
         if (!add_spelling(e, i, "", entry->stem, err) || !add_spelling(e, i, "embedding:", entry->stem, err) ||
-            (below && !add_spelling(e, i, "embedding:", entry->name, err)))
+            (below && !add_spelling(e, i, "embedding:", entry->name, err)) ||
+            (entry->called && (!add_spelling(e, i, "", entry->called, err) || !add_spelling(e, i, "embedding:", entry->called, err))))
             return false;
     }
     if (e->spelling_count) qsort(e->spellings, e->spelling_count, sizeof *e->spellings, by_length);
     return true;
 }
 
+/* ---- renamed ones ------------------------------------------------------------- */
+
+/* As recipes have names, without ':' and ','. */
+static void add_plain(struct str *s, const char *name)
+{
+    for (const char *c = name; *c; c++)
+        if (*c != ':' && *c != ',') str_add_bytes(s, c, 1);
+}
+
+static bool is_there(const struct embeddings *e, const char *name)
+{
+    bool there = false;
+
+    for (size_t i = 0; i < e->count && !there; i++) {
+        struct str plain = { 0 };
+        add_plain(&plain, e->entries[i].stem);
+        there = plain.bytes && !strcmp(plain.bytes, name);
+        str_free(&plain);
+    }
+    return there;
+}
+
+static bool has_hash(const struct embeddings *e, const struct entry *entry, const char *digits, size_t count)
+{
+    unsigned char digest[HASH_BYTES];
+    char hex[HASH_HEX];
+
+    if (entry->sort == BUNDLED || !hash_cached(e->options.cache_dir, entry->path, 0, NULL, digest, NULL)) return false;
+    hash_hex(digest, 12, hex);
+    return !strncmp(hex, digits, count);
+}
+
+/* One that is not there by its name may be by its hash. */
+static void find_renamed(struct embeddings *e, const char *name, const char *digits, size_t count)
+{
+    for (size_t i = 0; i < e->count && !is_there(e, name); i++) {
+        struct entry *entry = &e->entries[i];
+        struct str called = { 0 };
+        if (entry->called || !has_hash(e, entry, digits, count)) continue;
+        str_add(&called, name);
+        entry->called = str_take(&called, NULL);
+        if (e->options.log)
+            context_log(e->options.log, TINCT_LOG_INFO, "%s: found as %s by the recipe's hash", name, entry->stem);
+        return;
+    }
+}
+
+static void find_all_renamed(struct embeddings *e)
+{
+    enum { LEAST_DIGITS = 10, MOST_DIGITS = 12 };
+
+    for (const char *at = e->options.hashes; at && *at;) {
+        const char *item = at + strspn(at, ", "), *colon = item + strcspn(item, ":,"), *digits = colon + strspn(colon, ": ");
+        size_t count = strspn(digits, "0123456789abcdef");
+        struct str name = { 0 };
+        str_add_bytes(&name, item, (size_t)(colon - item));
+        if (*colon == ':' && count >= LEAST_DIGITS && name.bytes && name.length)
+            find_renamed(e, name.bytes, digits, count < MOST_DIGITS ? count : MOST_DIGITS);
+        str_free(&name);
+        at = digits + strcspn(digits, ",");
+    }
+}
+
 /* The folder itself, and the places of A1111 and ComfyUI in a models folder and above it. */
 static bool list(struct embeddings *e, struct tinct_err *err)
 {
     static const char *const places[] = { "embeddings", "models/embeddings" };
-    bool ok = !e->t->embedding_dir || folder_walk(e->t->embedding_dir, add_file, e, err);
+    const struct embeddings_options *o = &e->options;
+    bool ok = !o->dir || folder_walk(o->dir, add_file, e, err);
 
-    for (size_t i = 0; ok && e->t->places.models_dir && i < sizeof places / sizeof *places; i++) {
-        char *path = folder_join(e->t->places.models_dir, places[i]);
+    for (size_t i = 0; ok && o->models_dir && i < sizeof places / sizeof *places; i++) {
+        char *path = folder_join(o->models_dir, places[i]);
         ok = path ? folder_walk(path, add_file, e, err) : no_memory(err);
         free(path);
     }
@@ -205,10 +271,11 @@ static bool fill(struct embeddings *e, const struct safetensors *const *loras, s
     for (size_t i = 0; i < count; i++)
         if (!add_bundled(e, loras[i], err)) return false;
     if (e->count) qsort(e->entries, e->count, sizeof *e->entries, by_name);
+    find_all_renamed(e);
     return spell_all(e, err);
 }
 
-struct embeddings *embeddings_open(struct tinct *t, const struct safetensors *const *loras, size_t count,
+struct embeddings *embeddings_open(const struct embeddings_options *options, const struct safetensors *const *loras, size_t count,
                                    struct tinct_err *err)
 {
     struct embeddings *e = calloc(1, sizeof *e);
@@ -217,7 +284,7 @@ struct embeddings *embeddings_open(struct tinct *t, const struct safetensors *co
         no_memory(err);
         return NULL;
     }
-    e->t = t;
+    e->options = *options;
     if (fill(e, loras, count, err)) return e;
     embeddings_close(e);
     return NULL;
@@ -229,6 +296,7 @@ void embeddings_close(struct embeddings *e)
     for (size_t i = 0; i < e->count; i++) {
         free(e->entries[i].path);
         free(e->entries[i].name);
+        free(e->entries[i].called);
         embedding_free(&e->entries[i].embedding);
     }
     for (size_t i = 0; i < e->spelling_count; i++) free(e->spellings[i].ids);
@@ -255,7 +323,7 @@ static bool read_picture(struct entry *entry, uint32_t width, bool *silent, stru
 /* False with why. */
 static bool read_entry(const struct embeddings *e, struct entry *entry, bool *silent, struct tinct_err *why)
 {
-    uint32_t width = e->t->model->clip.width;
+    uint32_t width = e->options.width;
 
     *silent = false;
     if (entry->embedding.vectors) return true;
@@ -278,7 +346,7 @@ static bool can_use(struct embeddings *e, struct entry *entry)
         return false;
     }
     entry->refused = true;
-    if (!silent) context_log(e->t, TINCT_LOG_WARN, "%s; \"%s\" is painted as plain words", why.text, entry->stem);
+    if (!silent && e->options.log) context_log(e->options.log, TINCT_LOG_WARN, "%s; \"%s\" is painted as plain words", why.text, entry->stem);
     return false;
 }
 
@@ -300,6 +368,15 @@ bool embeddings_find(void *user, const uint32_t *ids, size_t count, struct chunk
 bool embeddings_sound(const struct embeddings *e, struct tinct_err *err)
 {
     return !e->starved || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for an embedding that the prompt names");
+}
+
+const char *embeddings_name(void *user, const void *embedding)
+{
+    const struct embeddings *e = user;
+
+    for (size_t i = 0; i < e->count; i++)
+        if (&e->entries[i].embedding == embedding) return e->entries[i].stem;
+    return "";
 }
 
 /* ---- "embedding:NAME" --------------------------------------------------------- */
@@ -352,6 +429,7 @@ static bool expect_one(struct embeddings *e, const char *name, struct tinct_err 
         struct entry *entry = &e->entries[i];
         bool stem = begins(name, entry->stem) && is_end(name[strlen(entry->stem)]);
         bool whole = begins(name, entry->name) && is_end(name[strlen(entry->name)]), silent;
+        whole |= entry->called && begins(name, entry->called) && is_end(name[strlen(entry->called)]);
         if ((stem || whole) && read_entry(e, entry, &silent, &why)) return true;
     }
     if (!why.code) return refuse_unknown(e, name, bytes, err);
@@ -359,14 +437,29 @@ static bool expect_one(struct embeddings *e, const char *name, struct tinct_err 
     return false;
 }
 
-bool embeddings_expect(struct embeddings *e, const char *text, struct tinct_err *err)
+/* The name behind the next "embedding:" from *at on, which goes behind that word; NULL: there is none. */
+static const char *next_named(const char *text, const char **at)
 {
     static const char word[] = "embedding:";
 
-    for (const char *at = text; *at; at++) {
-        bool inside = at > text && (isalnum((unsigned char)at[-1]) || strchr("_-", at[-1]));
-        if (!inside && begins(at, word) && !expect_one(e, at + sizeof word - 1, err)) return false;
+    for (const char *c = *at; *c; c++) {
+        bool inside = c > text && (isalnum((unsigned char)c[-1]) || strchr("_-", c[-1]));
+        if (!inside && begins(c, word)) return *at = c + sizeof word - 1;
     }
+    return NULL;
+}
+
+bool embeddings_named(const char *text)
+{
+    return next_named(text, &(const char *) { text }) != NULL;
+}
+
+bool embeddings_expect(struct embeddings *e, const char *text, struct tinct_err *err)
+{
+    const char *at = text, *name;
+
+    while ((name = next_named(text, &at)))
+        if (!expect_one(e, name, err)) return false;
     return true;
 }
 
@@ -377,11 +470,10 @@ static void add_hash(struct str *s, const struct embeddings *e, const struct ent
     unsigned char digest[HASH_BYTES];
     char hex[HASH_HEX];
 
-    if (entry->sort == BUNDLED || !hash_cached(e->t->cache_dir, entry->path, 0, NULL, digest, NULL)) return;
+    if (entry->sort == BUNDLED || !hash_cached(e->options.cache_dir, entry->path, 0, NULL, digest, NULL)) return;
     hash_hex(digest, 12, hex);
     if (s->length) str_add(s, ", ");
-    for (const char *c = entry->stem; *c; c++)
-        if (*c != ':' && *c != ',') str_add_bytes(s, c, 1);
+    add_plain(s, entry->called ? entry->called : entry->stem);
     str_addf(s, ": %s", hex);
 }
 

@@ -12,10 +12,19 @@
 
 struct embeddings;
 
-/* List t's folders, and what came bundled with the LoRAs in use (loras [count], open until embeddings_close); a file in
- * the folders comes before. What is wrong with one is logged when a prompt names it. Refused: a folder that cannot be
- * read. */
-struct embeddings *embeddings_open(struct tinct *t, const struct safetensors *const *loras, size_t count,
+/* Strings live as long as the embeddings do. */
+struct embeddings_options {
+    const char *dir, *models_dir;   /* where they are; NULL: nowhere */
+    const char *cache_dir;          /* of hashes; NULL: none */
+    const char *hashes;             /* a recipe's "TI hashes", "NAME: 12 hex digits, ...": a NAME that is not there means the file
+                                       with that hash; NULL: none */
+    uint32_t width;                 /* of the text encoder; 0: not known yet, any will do */
+    const struct tinct *log;        /* is told what is wrong with one when a prompt names it; NULL: nobody is */
+};
+
+/* List the folders, and what came bundled with the LoRAs in use (loras [count], open until embeddings_close); a file in
+ * the folders comes before. Refused: a folder that cannot be read. */
+struct embeddings *embeddings_open(const struct embeddings_options *options, const struct safetensors *const *loras, size_t count,
                                    struct tinct_err *err);
 void embeddings_close(struct embeddings *e);     /* NULL is fine; ends the vectors */
 
@@ -24,6 +33,12 @@ bool embeddings_find(void *user, const uint32_t *ids, size_t count, struct chunk
 
 /* False with TINCT_ERR_MEMORY when memory ran out in any find so far: the words it left would paint another picture. */
 bool embeddings_sound(const struct embeddings *e, struct tinct_err *err);
+
+/* The name of an embedding that was found, as prompts call it. */
+const char *embeddings_name(void *user, const void *embedding);
+
+/* Is there an "embedding:" in text? */
+bool embeddings_named(const char *text);
 
 /* Ask for every "embedding:NAME" in text. Refused with TINCT_ERR_ARG: one that is not there, with the nearest names;
  * and as embedding_read refuses one that cannot be used. */

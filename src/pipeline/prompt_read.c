@@ -1,8 +1,9 @@
-/* Prompts for programs that edit them, and the names that settings are chosen from. */
+/* Prompts for programs that edit them, the embeddings that they may name, and the names that settings are chosen from. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "pipeline/embeddings.h"
 #include "sampler/sampler.h"
 #include "text/chunks.h"
 #include "text/prompt.h"
@@ -16,14 +17,16 @@ struct read_prompt {
     struct tinct_prompt_lora loras[PROMPT_MAX_LORAS];
 };
 
-static bool count_tokens(struct read_prompt *r, struct tinct_err *err)
+static bool count_tokens(struct read_prompt *r, struct tinct_embeddings *embeddings, struct tinct_err *err)
 {
+    struct chunk_options options = { .pad = TOKEN_END, .find = embeddings ? embeddings_find : NULL, .user = embeddings };
+
     r->about.chunks = 1;
     for (size_t i = 0; i < r->parsed.part_count; i++) {
         const struct prompt_part *part = &r->parsed.parts[i];
         for (size_t j = 0; j < part->text_count; j++) {
             struct chunks c;
-            if (!chunks_make(&c, part->texts[j], &(struct chunk_options) { .pad = TOKEN_END }, err)) return false;
+            if (!chunks_make(&c, part->texts[j], &options, err)) return false;
             if ((int)c.own_tokens > r->about.tokens) r->about.tokens = (int)c.own_tokens;
             if ((int)c.count > r->about.chunks) r->about.chunks = (int)c.count;
             chunks_free(&c);
@@ -32,7 +35,8 @@ static bool count_tokens(struct read_prompt *r, struct tinct_err *err)
     return true;
 }
 
-struct tinct_prompt *tinct_prompt_read(const char *prompt, bool negative, struct tinct_err *err)
+struct tinct_prompt *tinct_prompt_read(const char *prompt, bool negative, struct tinct_embeddings *embeddings,
+                                       struct tinct_err *err)
 {
     struct read_prompt *r = calloc(1, sizeof *r);
 
@@ -41,7 +45,7 @@ struct tinct_prompt *tinct_prompt_read(const char *prompt, bool negative, struct
         return NULL;
     }
     if (!prompt_parse(&r->parsed, prompt, &(struct prompt_options) { .steps = 20, .negative = negative }, err) ||
-        !count_tokens(r, err)) {
+        !count_tokens(r, embeddings, err)) {
         tinct_prompt_free(&r->about);
         return NULL;
     }
@@ -53,6 +57,18 @@ struct tinct_prompt *tinct_prompt_read(const char *prompt, bool negative, struct
     r->about.loras = r->loras;
     r->about.lora_count = r->parsed.lora_count;
     return &r->about;
+}
+
+/* struct tinct_embeddings is what is outside, struct embeddings inside: one pointer. */
+struct tinct_embeddings *tinct_embeddings_open(const struct tinct_options *o, struct tinct_err *err)
+{
+    return (struct tinct_embeddings *)embeddings_open(&(struct embeddings_options) {
+        .dir = o->embedding_dir, .models_dir = o->models_dir, .cache_dir = o->cache_dir }, NULL, 0, err);
+}
+
+void tinct_embeddings_close(struct tinct_embeddings *embeddings)
+{
+    embeddings_close((struct embeddings *)embeddings);
 }
 
 void tinct_prompt_free(struct tinct_prompt *prompt)

@@ -4,8 +4,11 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/file.h"
+#include "base/hash.h"
 #include "base/str.h"
 #include "image/infotext.h"
+#include "image/photo.h"
 #include "image/png.h"
 #include "image/recipe.h"
 #include "tinct.h"
@@ -26,6 +29,7 @@ static void read_extras(struct read_recipe *r)
     double eta;
 
     p->lora_hashes = infotext_extra(&r->info, "Lora hashes");
+    p->embedding_hashes = infotext_extra(&r->info, "TI hashes");
     for (int i = 0; i < 2; i++) {
         const char *text = infotext_extra(&r->info, eta_keys[i]);
         if (!text || !str_to_double(text, &eta)) continue;
@@ -67,7 +71,6 @@ struct tinct_recipe *tinct_recipe_parse(const char *text, struct tinct_err *err)
         .clip_skip = info->clip_skip,
         .rng = info->rng && strcmp(info->rng, "CPU") == 0 ? TINCT_RNG_CPU : TINCT_RNG_GPU,
         .ensd = (uint32_t)info->ensd,
-        .lora_hashes = infotext_extra(info, "Lora hashes"),
         .subseed = info->variation_seed,
         .subseed_strength = or_zero(info->variation_strength),
     };
@@ -102,12 +105,47 @@ struct tinct_recipe *tinct_recipe_read(const char *path, struct tinct_err *err)
     return r;
 }
 
+bool tinct_model_hash(const char *path, const char *cache_dir, char hash[TINCT_MODEL_HASH_BYTES], struct tinct_err *err)
+{
+    unsigned char digest[HASH_BYTES];
+    char hex[HASH_HEX];
+
+    *hash = '\0';
+    if (!hash_cached(cache_dir, path, 0, NULL, digest, err)) return false;
+    hash_hex(digest, TINCT_MODEL_HASH_BYTES - 1, hex);
+    memcpy(hash, hex, TINCT_MODEL_HASH_BYTES);
+    return true;
+}
+
+/* By its first bytes; false too where they cannot be read, which png_read then tells. */
+static bool is_photo(const char *path)
+{
+    unsigned char head[12];
+    struct file *file = file_open(path, NULL);
+    bool read = file && file_size(file) >= sizeof head && file_read(file, head, 0, sizeof head, NULL);
+
+    file_close(file);
+    return read && (jpeg_claimed(head, sizeof head) || webp_claimed(head, sizeof head));
+}
+
+static bool load_photo(const char *path, struct tinct_image *out, struct tinct_err *err)
+{
+    struct photo photo;
+
+    if (!photo_read(path, &photo, err)) return false;
+    out->width = photo.width;
+    out->height = photo.height;
+    out->rgb = photo.rgb;
+    return true;
+}
+
 bool tinct_image_load(const char *path, struct tinct_image *out, struct tinct_err *err)
 {
     struct infotext info;
     struct png png;
 
     *out = (struct tinct_image) { .seed = -1 };
+    if (is_photo(path)) return load_photo(path, out, err);
     if (!png_read(path, true, &png, err)) return false;
     struct recipe found = recipe_find(&png);
     if (found.kind == RECIPE_INFOTEXT && infotext_read(found.text, strlen(found.text), &info, NULL)) {

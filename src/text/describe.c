@@ -13,6 +13,7 @@ struct teller {
     const struct prompt *p;
     const struct prompt_options *options;
     struct chunk_options chunks;
+    const struct prompt_embeddings *embeddings;     /* NULL: none */
     struct tinct_err *err;
 };
 
@@ -42,6 +43,20 @@ static void add_spelling(struct str *s, uint32_t id)
     size_t size = token_text(id, text, &ends_word);
 
     add_shown(s, text, size);
+}
+
+/* What stands at a place of a chunk: a token's spelling, or an embedding's name. */
+static void add_place(struct str *s, const struct teller *t, const struct chunks *c, uint32_t chunk, uint32_t place)
+{
+    for (size_t i = 0; t->embeddings && i < c->insert_count; i++) {
+        const struct chunk_insert *in = &c->inserts[i];
+        if (in->chunk != chunk || place < in->position || place - in->position >= in->vectors) continue;
+        const char *name = t->embeddings->name(t->embeddings->user, in->embedding);
+        add_shown(s, name, strlen(name));
+        str_addf(s, ", vector %u of %u", (unsigned)(place - in->position + 1), (unsigned)in->vectors);
+        return;
+    }
+    add_spelling(s, c->ids[(size_t)chunk * CHUNK_TOKENS + place]);
 }
 
 /* Evaluations of segment i, counted from 1. */
@@ -98,7 +113,7 @@ static void tell_tags(struct str *s, const struct teller *t)
     }
 }
 
-static void tell_chunk(struct str *s, const struct chunks *c, uint32_t chunk)
+static void tell_chunk(struct str *s, const struct teller *t, const struct chunks *c, uint32_t chunk)
 {
     uint32_t own = own_count(c, chunk);
 
@@ -107,7 +122,7 @@ static void tell_chunk(struct str *s, const struct chunks *c, uint32_t chunk)
         size_t at = (size_t)chunk * CHUNK_TOKENS + i;
         str_addf(s, "      %5u  ", (unsigned)c->ids[at]);
         size_t column = s->length;
-        add_spelling(s, c->ids[at]);
+        add_place(s, t, c, chunk, i);
         size_t used = s->length - column;
         str_addf(s, "%*s ", used < 20 ? (int)(20 - used) : 0, "");
         str_add_float(s, c->weights[at]);
@@ -137,7 +152,7 @@ static bool tell_segment(struct str *s, const struct teller *t, const struct pro
     if (part->segments[i].text < *told) return true;
     *told = part->segments[i].text + 1;
     if (!chunks_make(&c, text, &t->chunks, t->err)) return false;
-    for (uint32_t chunk = 0; chunk < c.count; chunk++) tell_chunk(s, &c, chunk);
+    for (uint32_t chunk = 0; chunk < c.count; chunk++) tell_chunk(s, t, &c, chunk);
     chunks_free(&c);
     return true;
 }
@@ -221,7 +236,7 @@ static void put_weight(struct json_writer *w, float weight)
     json_put_double(w, NULL, value);
 }
 
-static void put_chunk(struct json_writer *w, const struct chunks *c, uint32_t chunk)
+static void put_chunk(struct json_writer *w, const struct teller *t, const struct chunks *c, uint32_t chunk)
 {
     size_t at = (size_t)chunk * CHUNK_TOKENS;
     uint32_t own = own_count(c, chunk);
@@ -236,7 +251,7 @@ static void put_chunk(struct json_writer *w, const struct chunks *c, uint32_t ch
     json_begin(w, "spelling", JSON_ARRAY);
     for (uint32_t i = 1; i <= own; i++) {
         struct str s = { 0 };
-        add_spelling(&s, c->ids[at + i]);
+        add_place(&s, t, c, chunk, i);
         put_made(w, &s);
     }
     json_end(w);
@@ -252,7 +267,7 @@ static bool put_text(struct json_writer *w, const struct teller *t, const char *
     json_put_string(w, "text", text);
     json_put_integer(w, "tokens", c.own_tokens);
     json_begin(w, "chunks", JSON_ARRAY);
-    for (uint32_t chunk = 0; chunk < c.count; chunk++) put_chunk(w, &c, chunk);
+    for (uint32_t chunk = 0; chunk < c.count; chunk++) put_chunk(w, t, &c, chunk);
     json_end(w);
     json_end(w);
     chunks_free(&c);
@@ -300,13 +315,17 @@ static char *put(const struct teller *t)
     return NULL;
 }
 
-char *prompt_describe(const char *text, const struct prompt_options *options, enum tinct_emphasis emphasis, bool json,
-                      struct tinct_err *err)
+char *prompt_describe(const char *text, const struct prompt_options *options, enum tinct_emphasis emphasis,
+                      const struct prompt_embeddings *embeddings, bool json, struct tinct_err *err)
 {
     struct prompt p;
 
     if (!prompt_parse(&p, text, options, err)) return NULL;
-    struct teller t = { text, &p, options, { .emphasis = emphasis, .pad = TOKEN_END }, err };
+    struct teller t = { text, &p, options, { .emphasis = emphasis, .pad = TOKEN_END }, embeddings, err };
+    if (embeddings) {
+        t.chunks.find = embeddings->find;
+        t.chunks.user = embeddings->user;
+    }
     char *told = json ? put(&t) : tell(&t);
     prompt_free(&p);
     return told;

@@ -9,7 +9,7 @@ bool embedding_expect(const char *path, uint64_t count, uint64_t width, uint32_t
 {
     const char *base = width <= UINT32_MAX ? checkpoint_base_of_width((uint32_t)width) : NULL;
 
-    if (width != wanted)
+    if (wanted && width != wanted)
         return tinct_fail(err, TINCT_ERR_FORMAT,
                           "%s: an embedding%s%s: its vectors have %llu values, the model's text encoder takes %u", path,
                           base ? " for " : "", base ? base : "", (unsigned long long)width, (unsigned)wanted);

@@ -23,7 +23,7 @@ struct embedding {
     uint32_t width;      /* of the text encoder it was made for: 768 SD1.x, 1024 SD2.x */
 };
 
-/* Read a .safetensors file for a text encoder of this width. Refused as safetensors_open does; with
+/* Read a .safetensors file for a text encoder of this width; 0: of any. Refused as safetensors_open does; with
  * TINCT_ERR_FORMAT, naming path and what it is: made for another width, several tensors, a LoRA or
  * a checkpoint, more than 75 vectors, NaN or Inf. *out is zeroed on failure; free it with embedding_free. */
 bool embedding_read(struct embedding *out, const char *path, uint32_t width, struct tinct_err *err);

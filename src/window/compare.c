@@ -8,7 +8,7 @@
 /* The LoRA of the shown picture's recipe that is selected, or its first. */
 static bool choose(struct window *w, const struct tinct_recipe *recipe)
 {
-    struct tinct_prompt *read = tinct_prompt_read(recipe->picture.prompt, false, NULL);
+    struct tinct_prompt *read = tinct_prompt_read(recipe->picture.prompt, false, NULL, NULL);
     bool any = read && read->lora_count > 0;
     size_t chosen = 0;
 

@@ -46,6 +46,7 @@ struct tinct_txt2img form_picture(const struct form *form)
         .prompt = form->prompt,
         .negative = form->negative,
         .lora_hashes = *form->lora_hashes ? form->lora_hashes : NULL,
+        .embedding_hashes = *form->embedding_hashes ? form->embedding_hashes : NULL,
         .width = form->width,
         .height = form->height,
         .steps = form->steps,
@@ -85,6 +86,7 @@ bool form_restore(struct form *form, const struct tinct_recipe *recipe)
     form->subseed = p->subseed;
     form->subseed_strength = p->subseed_strength;
     snprintf(form->lora_hashes, sizeof form->lora_hashes, "%s", p->lora_hashes ? p->lora_hashes : "");
+    snprintf(form->embedding_hashes, sizeof form->embedding_hashes, "%s", p->embedding_hashes ? p->embedding_hashes : "");
     return true;
 }
 

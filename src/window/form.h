@@ -24,6 +24,7 @@ struct form {
     int64_t subseed;
     float subseed_strength;
     char lora_hashes[FORM_HASHES_BYTES];  /* "": none */
+    char embedding_hashes[FORM_HASHES_BYTES];  /* "": none */
 };
 
 /* The usual settings with empty prompts. False without memory; form_free all the same. */

@@ -19,7 +19,6 @@ struct gl_calls {
     void(APIENTRY *image)(GLenum, GLint, GLint, GLsizei, GLsizei, GLint, GLenum, GLenum, const void *);
     void(APIENTRY *set)(GLenum, GLenum, GLint);
     void(APIENTRY *store)(GLenum, GLint);
-    void(APIENTRY *mipmap)(GLenum);
     void(APIENTRY *viewport)(GLint, GLint, GLsizei, GLsizei);
     void(APIENTRY *color)(GLfloat, GLfloat, GLfloat, GLfloat);
     void(APIENTRY *clear)(GLbitfield);

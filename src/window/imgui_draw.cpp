@@ -1,6 +1,7 @@
 // Shapes, texts and pictures.
 #include "window/imgui.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -105,6 +106,35 @@ float ui_paragraph(struct ui *ui, enum ui_font font, enum ui_color color, struct
 
 // ---- pictures ----
 
+// Half as wide and high, each the mean of four; the last row or column of an odd size is left out.
+static std::vector<unsigned char> halved(const unsigned char *rgb, int w, int h)
+{
+    const int half_w = std::max(w / 2, 1), half_h = std::max(h / 2, 1), right = w > 1 ? 3 : 0, below = h > 1 ? 3 * w : 0;
+    std::vector<unsigned char> half(static_cast<size_t>(half_w) * static_cast<size_t>(half_h) * 3);
+    unsigned char *out = half.data();
+
+    for (int y = 0; y < half_h; y++)
+        for (int x = 0; x < half_w; x++) {
+            const unsigned char *in = rgb + 3 * (static_cast<size_t>(std::min(2 * y, h - 1)) * static_cast<size_t>(w) +
+                                                 static_cast<size_t>(std::min(2 * x, w - 1)));
+            for (int c = 0; c < 3; c++, in++) *out++ = static_cast<unsigned char>((in[0] + in[right] + in[below] + in[right + below] + 2) / 4);
+        }
+    return half;
+}
+
+// Not glGenerateMipmap: OpenGL on the processor compiles code for it anew for each kind of size, some 70 ms in a frame.
+static void add_levels(struct ui *ui, int w, int h, const unsigned char *rgb)
+{
+    std::vector<unsigned char> level;
+
+    for (int i = 1; w > 1 || h > 1; i++) {
+        level = halved(i == 1 ? rgb : level.data(), w, h);
+        w = std::max(w / 2, 1);
+        h = std::max(h / 2, 1);
+        ui->gl.image(GL_TEXTURE_2D, i, GL_RGB8, w, h, 0, GL_RGB, GL_UNSIGNED_BYTE, level.data());
+    }
+}
+
 uint32_t ui_texture(struct ui *ui, uint32_t texture, int w, int h, const unsigned char *rgb)
 {
     GLuint name = texture;
@@ -118,7 +148,7 @@ uint32_t ui_texture(struct ui *ui, uint32_t texture, int w, int h, const unsigne
     ui->gl.store(GL_UNPACK_ALIGNMENT, 1);
     ui->gl.store(GL_UNPACK_ROW_LENGTH, 0);
     ui->gl.image(GL_TEXTURE_2D, 0, GL_RGB8, w, h, 0, GL_RGB, GL_UNSIGNED_BYTE, rgb);
-    ui->gl.mipmap(GL_TEXTURE_2D);
+    add_levels(ui, w, h, rgb);
     return name;
 }
 

@@ -113,8 +113,7 @@ static bool load_gl(struct ui *ui, struct tinct_err *err)
     gl_calls &gl = ui->gl;
     if (find_call(gl.gen, "glGenTextures") && find_call(gl.drop, "glDeleteTextures") && find_call(gl.bind, "glBindTexture") &&
         find_call(gl.image, "glTexImage2D") && find_call(gl.set, "glTexParameteri") && find_call(gl.store, "glPixelStorei") &&
-        find_call(gl.mipmap, "glGenerateMipmap") && find_call(gl.viewport, "glViewport") &&
-        find_call(gl.color, "glClearColor") && find_call(gl.clear, "glClear"))
+        find_call(gl.viewport, "glViewport") && find_call(gl.color, "glClearColor") && find_call(gl.clear, "glClear"))
         return true;
     return refuse(err, "the window needs OpenGL 3", "this driver lacks a call of it", "install libgl1-mesa-dri");
 }

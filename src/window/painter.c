@@ -95,6 +95,17 @@ static bool open_model(struct painter *p)
     return p->t != NULL;
 }
 
+/* What the prompt names is there: told before a model is loaded for nothing. */
+static bool names_are_there(struct painter *p)
+{
+    struct tinct_txt2img settings = form_picture(&p->job.form);
+    struct tinct_err err;
+
+    if (p->job.open_only || is_open(p) || tinct_lora_check(&p->options.open, &settings, &err)) return true;
+    tell(p, true, err.text, err.advice);
+    return false;
+}
+
 /* Keeps the latent for preview_learn. */
 static void keep_latent(struct painter *p, const struct tinct_progress *step)
 {
@@ -221,7 +232,7 @@ static int run(void *user)
         p->status.step_ms = 0;
         SDL_UnlockMutex(p->lock);
         tell(p, false, "", "");
-        if (open_model(p) && !p->job.open_only) paint_all(p);
+        if (names_are_there(p) && open_model(p) && !p->job.open_only) paint_all(p);
         enter(p, PAINTER_IDLE);
         SDL_LockMutex(p->lock);
     }

@@ -18,12 +18,19 @@ void prompt_box_free(struct prompt_box *box)
     *box = (struct prompt_box) { 0 };
 }
 
+void prompt_box_embeddings(struct prompt_box *box, struct tinct_embeddings *embeddings)
+{
+    if (box->embeddings == embeddings) return;
+    box->embeddings = embeddings;
+    box->read_revision = box->edit.revision - 1;
+}
+
 bool prompt_box_read(struct prompt_box *box)
 {
     if (box->read_revision == box->edit.revision) return false;
     tinct_prompt_free(box->read);
     box->error = (struct tinct_err) { .code = TINCT_OK };
-    box->read = tinct_prompt_read(box->edit.text, box->negative, &box->error);
+    box->read = tinct_prompt_read(box->edit.text, box->negative, box->embeddings, &box->error);
     box->read_revision = box->edit.revision;
     return true;
 }

@@ -17,10 +17,14 @@ struct prompt_box {
     struct tinct_prompt *read;      /* of read_revision; NULL: refused */
     unsigned read_revision;
     struct tinct_err error;         /* code TINCT_OK: none */
+    struct tinct_embeddings *embeddings;    /* the caller's, that count as what they are; NULL: none */
 };
 
 bool prompt_box_init(struct prompt_box *box, const char *text, bool negative);
 void prompt_box_free(struct prompt_box *box);
+
+/* These count from now on. */
+void prompt_box_embeddings(struct prompt_box *box, struct tinct_embeddings *embeddings);
 
 /* Reads the text where it changed since; true then. */
 bool prompt_box_read(struct prompt_box *box);

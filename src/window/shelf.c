@@ -9,14 +9,26 @@ struct shelf {
     SDL_mutex *lock;
     void (*wake)(void *user);
     void *user;
-    char *folders[4];                           /* lora_dir, models_dir, cache_dir, model */
+    char *folders[5];                           /* lora_dir, models_dir, cache_dir, model, embedding_dir */
     struct tinct_loras *loras;                  /* the thread's own */
+    struct tinct_embeddings *embeddings;        /* the thread's own until listed, then the window's */
     const char **names;                         /* under the lock, all below */
     const struct tinct_lora_card **cards;
     size_t count, wanted;
-    bool listed, quit;
+    bool listed, quit, ended, left;             /* left: the thread frees it all */
     struct tinct_err err;
 };
+
+static void dispose(struct shelf *s)
+{
+    tinct_loras_close(s->loras);
+    tinct_embeddings_close(s->embeddings);
+    free(s->names);
+    free(s->cards);
+    for (int i = 0; i < 5; i++) free(s->folders[i]);
+    if (s->lock) SDL_DestroyMutex(s->lock);
+    free(s);
+}
 
 /* ---- the thread's side ---- */
 
@@ -25,6 +37,8 @@ static bool list(struct shelf *s)
     struct tinct_err err = { .code = TINCT_OK };
     struct tinct_loras *loras = tinct_loras_open(&(struct tinct_lora_list_options) {
         .lora_dir = s->folders[0], .models_dir = s->folders[1], .cache_dir = s->folders[2], .model = s->folders[3] }, &err);
+    struct tinct_embeddings *embeddings = tinct_embeddings_open(&(struct tinct_options) {
+        .embedding_dir = s->folders[4], .models_dir = s->folders[1], .cache_dir = s->folders[2] }, loras ? &err : NULL);
     size_t count = loras ? tinct_loras_count(loras) : 0;
     const char **names = calloc(count + 1, sizeof *names);
     const struct tinct_lora_card **cards = calloc(count + 1, sizeof *cards);
@@ -36,10 +50,11 @@ static bool list(struct shelf *s)
     s->cards = cards;
     s->count = names && cards ? count : 0;
     s->wanted = s->count;
+    s->embeddings = embeddings;
     s->listed = true;
     s->err = err;
+    if (!s->quit) s->wake(s->user);
     SDL_UnlockMutex(s->lock);
-    s->wake(s->user);
     return loras && names && cards;
 }
 
@@ -56,13 +71,18 @@ static size_t next(struct shelf *s, size_t *at)
     return i;
 }
 
-static int run(void *user)
+static void wake(struct shelf *s)
 {
-    struct shelf *s = user;
+    SDL_LockMutex(s->lock);
+    if (!s->quit) s->wake(s->user);
+    SDL_UnlockMutex(s->lock);
+}
+
+static void read_all(struct shelf *s)
+{
     size_t at = 0, index;
     Uint32 woken = 0;
 
-    if (!list(s)) return 0;
     while ((index = next(s, &at)) < s->count) {
         const struct tinct_lora_card *card = tinct_loras_card(s->loras, index, NULL);
         if (!card) break;
@@ -71,9 +91,21 @@ static int run(void *user)
         SDL_UnlockMutex(s->lock);
         if (SDL_GetTicks() - woken < 50) continue;     /* a thousand cards are not a thousand frames */
         woken = SDL_GetTicks();
-        s->wake(s->user);
+        wake(s);
     }
-    s->wake(s->user);
+    wake(s);
+}
+
+static int run(void *user)
+{
+    struct shelf *s = user;
+
+    if (list(s)) read_all(s);
+    SDL_LockMutex(s->lock);
+    s->ended = true;
+    bool left = s->left;
+    SDL_UnlockMutex(s->lock);
+    if (left) dispose(s);
     return 0;
 }
 
@@ -85,39 +117,45 @@ static char *copy(const char *text)
     return c ? strcpy(c, text) : NULL;
 }
 
-struct shelf *shelf_open(const struct tinct_lora_list_options *options, void (*wake)(void *user), void *user)
+struct shelf *shelf_open(const struct tinct_lora_list_options *options, const char *embedding_dir, void (*wake_up)(void *user),
+                         void *user)
 {
     struct shelf *s = calloc(1, sizeof *s);
 
     if (!s) return NULL;
-    s->wake = wake;
+    s->wake = wake_up;
     s->user = user;
     s->folders[0] = copy(options->lora_dir);
     s->folders[1] = copy(options->models_dir);
     s->folders[2] = copy(options->cache_dir);
     s->folders[3] = copy(options->model);
+    s->folders[4] = copy(embedding_dir);
     s->lock = SDL_CreateMutex();
     if (s->lock) s->thread = SDL_CreateThread(run, "loras", s);
     if (s->thread) return s;
-    shelf_close(s);
+    dispose(s);
     return NULL;
 }
 
-void shelf_close(struct shelf *s)
+void shelf_close(struct shelf *s, bool wait)
 {
     if (!s) return;
-    if (s->thread) {
-        SDL_LockMutex(s->lock);
-        s->quit = true;
-        SDL_UnlockMutex(s->lock);
-        SDL_WaitThread(s->thread, NULL);
+    if (!s->thread) {
+        dispose(s);
+        return;
     }
-    tinct_loras_close(s->loras);
-    free(s->names);
-    free(s->cards);
-    for (int i = 0; i < 4; i++) free(s->folders[i]);
-    if (s->lock) SDL_DestroyMutex(s->lock);
-    free(s);
+    SDL_LockMutex(s->lock);
+    s->quit = true;
+    s->left = !wait && !s->ended;
+    bool left = s->left;
+    SDL_Thread *thread = s->thread;
+    SDL_UnlockMutex(s->lock);
+    if (left) {
+        SDL_DetachThread(thread);
+        return;
+    }
+    SDL_WaitThread(thread, NULL);
+    dispose(s);
 }
 
 size_t shelf_count(struct shelf *s)
@@ -139,6 +177,11 @@ bool shelf_listed(struct shelf *s)
 const char *shelf_error(struct shelf *s)
 {
     return shelf_listed(s) && s->err.code != TINCT_OK ? s->err.text : NULL;
+}
+
+struct tinct_embeddings *shelf_embeddings(struct shelf *s)
+{
+    return s && shelf_listed(s) ? s->embeddings : NULL;
 }
 
 const char *shelf_name(struct shelf *s, size_t index)

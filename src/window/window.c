@@ -65,12 +65,14 @@ void window_list_loras(struct window *w)
 {
     const struct window_options *o = w->options;
 
-    shelf_close(w->shelf);
+    prompt_box_embeddings(&w->prompt, NULL);
+    prompt_box_embeddings(&w->negative, NULL);
+    shelf_close(w->shelf, false);
     lora_panel_forget(w);
     w->shelf_number++;
     w->shelf = shelf_open(&(struct tinct_lora_list_options) {
         .lora_dir = o->lora_dir, .models_dir = o->models_dir, .cache_dir = o->open.cache_dir,
-        .model = *w->form.model ? w->form.model : NULL }, wake, w->ui);
+        .model = *w->form.model ? w->form.model : NULL }, o->open.embedding_dir, wake, w->ui);
 }
 
 void window_lora_changed(struct window *w)
@@ -199,6 +201,8 @@ static void listen(struct window *w)
     }
     while (painter_take(w->painter, &picture)) take_picture(w, &picture);
     take_all_loaded(w);
+    prompt_box_embeddings(&w->prompt, shelf_embeddings(w->shelf));
+    prompt_box_embeddings(&w->negative, shelf_embeddings(w->shelf));
     if (before == PAINTER_IDLE || w->status.phase != PAINTER_IDLE) return;
     if (w->view.picture.preview && w->shown.rgb)        /* stopped: back to the picture before */
         view_set(w->ui, &w->view.picture, w->shown.width, w->shown.height, w->shown.rgb, w->shown.width, w->shown.height);
@@ -328,7 +332,7 @@ void window_close(struct window *w)
     if (w->ui) ui_hide(w->ui);
     painter_close(w->painter);
     loader_close(w->loader);
-    shelf_close(w->shelf);
+    shelf_close(w->shelf, true);
     prompt_box_free(&w->prompt);
     prompt_box_free(&w->negative);
     tinct_image_free(&w->shown);

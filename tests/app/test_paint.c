@@ -237,6 +237,24 @@ static void loras_are_used(void **state)
     empty("loras");
 }
 
+/* first.png's model has another name now, and another file its old one. */
+static void the_model_is_found_by_its_hash(const struct png *first)
+{
+    struct tinct_err err;
+    struct png again;
+
+    assert_int_equal(rename("models/tinct-demo.safetensors", "models/elsewhere.safetensors"), 0);
+    assert_int_equal(system("cp loras/other.safetensors models/tinct-demo.safetensors"), 0);
+    struct run run = program_run("--recipe first.png -o moved.png --device cpu --threads 1");
+    assert_int_equal(rename("models/elsewhere.safetensors", "models/tinct-demo.safetensors"), 0);
+    if (run.code) fail_msg("%s", run.err);
+    assert_null(strstr(run.err, "the recipe's model"));
+    assert_true(png_read("moved.png", true, &again, &err));
+    assert_memory_equal(first->rgb, again.rgb, 64 * 64 * 3);
+    assert_non_null(strstr(png_text(&again, "parameters"), "Model: elsewhere"));
+    png_free(&again);
+}
+
 static void a_recipe_paints_again(void **state)
 {
     struct tinct_err err;
@@ -254,6 +272,7 @@ static void a_recipe_paints_again(void **state)
     assert_memory_equal(one.rgb, two.rgb, 64 * 64 * 3);
     assert_string_equal(png_text(&one, "parameters"), png_text(&two, "parameters"));
     png_free(&two);
+    the_model_is_found_by_its_hash(&one);
 
     FILE *f = fopen("recipe.txt", "wb");        /* the text alone, pasted; options go over it, a prompt too */
     fputs(png_text(&one, "parameters"), f);

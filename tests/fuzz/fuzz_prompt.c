@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     text[size - 2] = '\0';
     if (prompt_parse(&p, text, &options, &err)) check(&p, options.steps);
     prompt_free(&p);
-    free(prompt_describe(text, &options, (enum tinct_emphasis)(bytes[1] >> 4 & 3), bytes[1] >> 3 & 1, &err));
+    free(prompt_describe(text, &options, (enum tinct_emphasis)(bytes[1] >> 4 & 3), NULL, bytes[1] >> 3 & 1, &err));
     free(text);
     return 0;
 }

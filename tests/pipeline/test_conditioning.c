@@ -150,6 +150,50 @@ static void unknown_ones_are_refused_where_they_must_be_meant(void **state)
     conditioning_free(condition(tiny, &p));
 }
 
+/* By the hash that a recipe has: as it was called there, in the prompt and in the recipe that follows. */
+static void renamed_ones_are_found(void **state)
+{
+    float want[CHUNK];
+    struct guidance g;
+    struct tinct_err err;
+    struct tinct_txt2img p = settled("a photo of oldface, castle", "");
+    p.embedding_hashes = "other: 0123456789ab, oldface: c4dfc3f10327, tinctline: 939ecb388076";
+    struct conditioning *c = condition(tiny, &p);
+    char *hashes = conditioning_embeddings(c, &err);
+    (void)state;
+
+    read_golden("three", want);
+    conditioning_at(c, 0, &g);
+    assert_true(relative_l2(g.part[1].z, want, CHUNK) <= 1e-5);
+    assert_string_equal(hashes, "oldface: c4dfc3f10327");
+    free(hashes);
+    conditioning_free(c);
+    p.prompt = "embedding:oldface";
+    conditioning_free(condition(tiny, &p));
+    p.embedding_hashes = "oldface: c4dfc3f1032f";
+    check_refused(conditioning_create(tiny, &p, NULL, false, &err) != NULL, &err, TINCT_ERR_ARG, "embedding \"oldface\" is not there");
+}
+
+static void the_check_needs_no_model(void **state)
+{
+    struct tinct_options options = { .embedding_dir = GOLDEN };
+    struct tinct_txt2img p = { .prompt = "a embedding:tinctface", .negative = "b" };
+    struct tinct_err err;
+    (void)state;
+
+    assert_true(tinct_lora_check(&options, &p, &err));
+    p.prompt = "a [embedding:tinctfate:b:3]";
+    check_refused(tinct_lora_check(&options, &p, &err), &err, TINCT_ERR_ARG, "the nearest names are tinctface");
+    p.lenient = true;
+    assert_true(tinct_lora_check(&options, &p, &err));
+    p.lenient = false;
+    p.prompt = "a";
+    p.negative = "embedding:nothing";
+    check_refused(tinct_lora_check(&options, &p, &err), &err, TINCT_ERR_ARG, "negative prompt: embedding \"nothing\"");
+    p.negative = "my_embedding:nothing";
+    assert_true(tinct_lora_check(&options, &p, &err));
+}
+
 static void write_vectors(const char *name, uint32_t count, uint32_t width)
 {
     struct tensor_file f;
@@ -418,6 +462,7 @@ int main(void)
         cmocka_unit_test(the_negative_prompt_has_them_too),
         cmocka_unit_test(the_recipe_lists_them),
         cmocka_unit_test(unknown_ones_are_refused_where_they_must_be_meant),
+        cmocka_unit_test(renamed_ones_are_found), cmocka_unit_test(the_check_needs_no_model),
         cmocka_unit_test(what_cannot_be_used_is_told),
         cmocka_unit_test(pictures_are_read_where_others_keep_them),
         cmocka_unit_test(a_lora_brings_its_own),

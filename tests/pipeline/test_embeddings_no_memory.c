@@ -8,13 +8,11 @@
 
 #ifdef FAILING_MALLOC
 
-/* As much of a context as is looked at. */
-static struct tinct context;
-static struct model model;
+static const struct embeddings_options options = { .dir = TESTS_DIR "/golden/embeddings", .width = 64 };
 
 static bool use(const struct tokens *t, struct tinct_err *err)
 {
-    struct embeddings *e = embeddings_open(&context, NULL, 0, err);
+    struct embeddings *e = embeddings_open(&options, NULL, 0, err);
     struct chunk_embedding found;
     bool ok = e && embeddings_expect(e, "a embedding:tinctface b", err), seen = false;
 
@@ -35,10 +33,6 @@ static void no_allocation_is_trusted(void **state)
     long n = 0;
 
     (void)state;
-    model.clip.width = 64;
-    context.model = &model;
-    static char folder[] = TESTS_DIR "/golden/embeddings";
-    context.embedding_dir = folder;
     assert_true(tokenize(&t, "a tinctline", 11, &err));
     assert_true(use(&t, &err));
     for (; failed; n++) {

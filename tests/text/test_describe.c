@@ -10,7 +10,7 @@ static void a_person_reads_it(void **state)
 {
     struct tinct_err err;
     char *text = prompt_describe("<lora:arcane:0.8> <hypernet:x:1>a [(cat:1.2):dog:4] AND \x07 sea :0.5", &steps10,
-                                 TINCT_EMPHASIS_ORIGINAL, false, &err);
+                                 TINCT_EMPHASIS_ORIGINAL, NULL, false, &err);
     (void)state;
 
     assert_non_null(text);
@@ -53,7 +53,7 @@ static void a_program_reads_it(void **state)
 {
     struct tinct_err err;
     char *text = prompt_describe("<lyco:a:1:te=0.25><x:\xc3\xa9>[(cat:1.1)|dog] BREAK b", &steps10,
-                                 TINCT_EMPHASIS_ORIGINAL, true, &err);
+                                 TINCT_EMPHASIS_ORIGINAL, NULL, true, &err);
     (void)state;
 
     assert_non_null(text);
@@ -80,7 +80,7 @@ static void a_refused_prompt_is_refused(void **state)
     struct tinct_err err;
     (void)state;
     for (int json = 0; json < 2; json++)
-        check_refused(prompt_describe("a [(b:99)|c]", &steps10, TINCT_EMPHASIS_ORIGINAL, json, &err) != NULL, &err,
+        check_refused(prompt_describe("a [(b:99)|c]", &steps10, TINCT_EMPHASIS_ORIGINAL, NULL, json, &err) != NULL, &err,
                       TINCT_ERR_ARG, "is 99");
 }
 
@@ -88,7 +88,7 @@ static void a_refused_prompt_is_refused(void **state)
 static void the_library_tells(void **state)
 {
     struct tinct_err err;
-    char *text = tinct_describe_prompt("[a:b:0.5]", 0, false, &err);
+    char *text = tinct_describe_prompt("[a:b:0.5]", 0, NULL, false, &err);
     (void)state;
     assert_non_null(text);
     assert_non_null(strstr(text, "1-11 of 20: a\n"));

@@ -18,7 +18,7 @@ static char expected[2][1 << 16];
 static bool describe(bool json, struct tinct_err *err)
 {
     struct prompt_options options = { .steps = 6 };
-    char *text = prompt_describe(prompt, &options, TINCT_EMPHASIS_ORIGINAL, json, err);
+    char *text = prompt_describe(prompt, &options, TINCT_EMPHASIS_ORIGINAL, NULL, json, err);
     bool armed = malloc_armed;
     if (!text) return false;
     malloc_armed = false;

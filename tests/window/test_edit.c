@@ -152,7 +152,6 @@ static void trigger_words_come_and_go(void **state)
     free(middle);
 }
 
-/* A made-up VAE whose pixels are a linear map of the latent is learnt from one picture. */
 static void settings_come_back(void **state)
 {
     struct settings s = { .automatic = true, .tab = 1, .place = { 10, 20, 900, 700, true, false } }, read = { 0 };
