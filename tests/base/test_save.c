@@ -123,6 +123,32 @@ static void devices_are_written_straight_through(void **state)
     assert_true(S_ISCHR(st.st_mode));
 }
 
+static void a_file_may_come_in_pieces(void **state)
+{
+    struct tinct_err err;
+    char name[600];
+    (void)state;
+    snprintf(name, sizeof name, "%s", in_folder("pieces"));
+    struct save *s = save_open(name, false, &err);
+    assert_non_null(s);
+    assert_true(save_put(s, "one ", 4, &err));
+    assert_int_not_equal(access(name, F_OK), 0);         /* not before it is whole */
+    assert_true(save_put(s, "two", 3, &err));
+    assert_true(save_close(s, &err));
+    check_content("pieces", "one two");
+
+    check_refused(save_open(name, false, &err) != NULL, &err, TINCT_ERR_OUTPUT, "exists already");
+    assert_non_null(s = save_open(name, true, &err));
+    assert_true(save_put(s, "three", 5, &err));
+    save_abandon(s);
+    save_abandon(NULL);
+    check_content("pieces", "one two");
+    assert_int_equal(files_in(folder), 1);
+    unlink(name);
+    check_refused(save_open("/dev/null", true, &err) != NULL, &err, TINCT_ERR_OUTPUT, "is a pipe or a device");
+    check_refused(save_open(in_folder("none/a"), true, &err) != NULL, &err, TINCT_ERR_OUTPUT, "there is no folder");
+}
+
 static void a_full_disk_leaves_nothing(void **state)
 {
     struct tinct_err err;
@@ -246,6 +272,7 @@ int main(void)
         cmocka_unit_test(names_may_be_plain_or_long),
         cmocka_unit_test(what_cannot_be_written_is_told),
         cmocka_unit_test(devices_are_written_straight_through),
+        cmocka_unit_test(a_file_may_come_in_pieces),
         cmocka_unit_test(a_full_disk_leaves_nothing),
         cmocka_unit_test(leftovers_of_the_dead_are_removed),
         cmocka_unit_test(a_killed_writer_tears_nothing),
