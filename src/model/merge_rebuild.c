@@ -377,6 +377,7 @@ bool merge_rebuild(struct weights *ws, const struct rebuild *list, uint32_t coun
     struct run run = { .ws = ws, .options = options, .told = ATOMIC_FLAG_INIT };
     bool ok = plan(&run, list, count, err);
 
+    weights_settle(ws);
     if (ok) thread_for(count, options->threads, own_one, &(struct list) { ws, list });
     for (uint32_t i = 0; ok && i < count; i++)
         if (weights_entry(ws, list[i].weight).job->form != PACK_WEIGHT) ok = rebuild_vector(&run, &list[i], err);

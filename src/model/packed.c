@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* flock */
+#define _GNU_SOURCE /* flock, gettid */
 #include "model/packed.h"
 
 #include <dirent.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -40,9 +41,11 @@ struct packed {
     struct header header;
     uint64_t header_bytes;         /* whole pages */
     int lock;                      /* on the folder, while writing; -1 */
-    struct save *save;             /* written, not yet named */
-    pthread_t finisher;
-    bool finishing;
+    struct save *save;             /* while it is written */
+    struct buffer *const *from;
+    pthread_t writer;
+    bool writing;
+    struct tinct_err err;          /* of the writer; code TINCT_OK: none */
 };
 
 /* ---- the key ------------------------------------------------------------ */
@@ -151,7 +154,7 @@ fail:
 void packed_free(struct packed *p)
 {
     if (!p) return;
-    if (p->finishing) pthread_join(p->finisher, NULL);
+    packed_settle(p, NULL);
     if (p->lock >= 0) close(p->lock);
     free(p->folder);
     free(p->path);
@@ -310,14 +313,14 @@ static bool make_room(const struct packed *p, struct tinct_err *err)
 
 /* ---- writing ------------------------------------------------------------------ */
 
-static bool put_header(const struct packed *p, struct buffer *const *arenas, int threads, struct tinct_err *err)
+static bool put_header(const struct packed *p, struct tinct_err *err)
 {
     size_t used = (size_t)(sizeof p->header + p->header.pieces * sizeof(uint64_t));
     unsigned char *bytes = calloc(1, p->header_bytes);
 
     if (!bytes) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory to keep packed weights");
     memcpy(bytes, &p->header, sizeof p->header);
-    sum_arenas(p, arenas, threads, (uint64_t *)(void *)(bytes + sizeof p->header), false);
+    sum_arenas(p, p->from, 1, (uint64_t *)(void *)(bytes + sizeof p->header), false);
     uint64_t sum = sum_of(bytes, used);
     memcpy(bytes + used, &sum, sizeof sum);
     bool ok = save_put(p->save, bytes, p->header_bytes, err);
@@ -325,39 +328,49 @@ static bool put_header(const struct packed *p, struct buffer *const *arenas, int
     return ok;
 }
 
-static bool put_arenas(const struct packed *p, struct buffer *const *arenas, struct tinct_err *err)
+static bool put_arenas(const struct packed *p, struct tinct_err *err)
 {
     static const unsigned char zeros[PAGE];
 
     for (uint32_t i = 0; i < p->arenas; i++)
-        if (!save_put(p->save, buffer_map(arenas[i]), p->sizes[i], err) ||
+        if (!save_put(p->save, buffer_map(p->from[i]), p->sizes[i], err) ||
             !save_put(p->save, zeros, pages(p->sizes[i]) - p->sizes[i], err))
             return false;
     return true;
 }
 
-static void *finish(void *user)
+static void *write_file(void *user)
 {
+    const int behind_painting = 10;
     struct packed *p = user;
 
-    save_close(p->save, NULL);                           /* no note: the next start finds none, and tries again */
-    close(p->lock);
-    p->lock = -1;
+    setpriority(PRIO_PROCESS, (id_t)gettid(), behind_painting);      /* on Linux, of this thread alone */
+    if (put_header(p, &p->err) && put_arenas(p, &p->err)) save_close(p->save, &p->err);
+    else save_abandon(p->save);
     return NULL;
 }
 
-bool packed_keep(struct packed *p, struct buffer *const *arenas, int threads, struct tinct_err *err)
+bool packed_keep(struct packed *p, struct buffer *const *arenas, struct tinct_err *err)
 {
     p->lock = open(p->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (p->lock >= 0 && flock(p->lock, LOCK_EX | LOCK_NB) != 0) return true;
     if (p->lock >= 0 && !make_room(p, err)) return false;
+    p->from = arenas;
     p->save = save_open(p->path, true, err);
     if (!p->save) return false;
-    if (!put_header(p, arenas, threads, err) || !put_arenas(p, arenas, err)) {
-        save_abandon(p->save);
-        return false;
-    }
-    p->finishing = pthread_create(&p->finisher, NULL, finish, p) == 0;
-    if (!p->finishing) finish(p);
-    return true;
+    p->writing = pthread_create(&p->writer, NULL, write_file, p) == 0;
+    if (p->writing) return true;
+    save_abandon(p->save);
+    return tinct_fail(err, TINCT_ERR_MEMORY, "no thread to write them");
+}
+
+bool packed_settle(struct packed *p, struct tinct_err *err)
+{
+    if (!p->writing) return true;
+    pthread_join(p->writer, NULL);
+    p->writing = false;
+    if (p->lock >= 0) close(p->lock);
+    p->lock = -1;
+    if (p->err.code != TINCT_OK && err) *err = p->err;
+    return p->err.code == TINCT_OK;
 }

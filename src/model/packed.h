@@ -32,14 +32,17 @@ struct packed_place {                  /* a weight, and where it lies */
  * NULL: a file of the weights cannot be read, or no memory; then nothing is kept. */
 struct packed *packed_create(const char *cache_dir, const struct packed_place *places, uint32_t count,
                              const uint64_t *sizes, uint32_t arenas);
-void packed_free(struct packed *p);    /* NULL is fine; waits until what packed_keep wrote is on the disk */
+void packed_free(struct packed *p);    /* NULL is fine; waits as packed_settle does */
 
 /* Map the file, if it is there and sound: arenas [arenas]. False: it is not, and none is there. */
 bool packed_map(const struct packed *p, struct device *device, int threads, struct buffer **arenas);
 
-/* Write the file out of arenas that hold just these weights. The last part, waiting for the disk, is done on a
- * thread of its own; then it takes its name. Nothing is done, and true given, where another process is at it.
- * Refused: as save_open and save_put; too little room. */
-bool packed_keep(struct packed *p, struct buffer *const *arenas, int threads, struct tinct_err *err);
+/* Write the file out of arenas that hold just these weights, on a thread of its own that takes little of the processor while
+ * others want it: arenas stay as they are until packed_settle is back. Nothing is done, and true given, where
+ * another process is at it. Refused: as save_open; too little room. */
+bool packed_keep(struct packed *p, struct buffer *const *arenas, struct tinct_err *err);
+
+/* Wait until the file is on the disk and has its name. True as well where nothing was written. Refused: as save_put. */
+bool packed_settle(struct packed *p, struct tinct_err *err);
 
 #endif

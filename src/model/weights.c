@@ -371,10 +371,14 @@ static void find_packed(struct weights *ws)
     free(places);
 }
 
-static void keep_packed(struct weights *ws, int threads)
+static void expect_kept(struct weights *ws, bool kept)
 {
-    if (ws->packed && !packed_keep(ws->packed, ws->arenas, threads, &ws->note))
-        tinct_within(&ws->note, "the packed weights are not kept for the next start");
+    if (!kept) tinct_within(&ws->note, "the packed weights are not kept for the next start");
+}
+
+void weights_settle(struct weights *ws)
+{
+    if (ws->packed) expect_kept(ws, packed_settle(ws->packed, &ws->note));
 }
 
 bool weights_load(struct weights *ws, int threads, struct tinct_err *err)
@@ -390,7 +394,7 @@ bool weights_load(struct weights *ws, int threads, struct tinct_err *err)
     hand_out(ws);
     if (mapped) return true;
     if (!pack(ws, threads, err)) return false;
-    keep_packed(ws, threads);
+    if (ws->packed) expect_kept(ws, packed_keep(ws->packed, ws->arenas, &ws->note));
     return true;
 }
 

@@ -51,7 +51,10 @@ void weights_refuse(struct weights *ws, const struct tinct_err *err);
  * take least_bytes or more (model/packed.h). cache_dir lives until then; NULL: neither. */
 void weights_keep_in(struct weights *ws, const char *cache_dir, uint64_t least_bytes);
 
-/* After weights_load: why they could not be kept; "" where nothing went wrong. */
+/* Weights that are kept are still being written when weights_load is back: wait for that before any of them changes. */
+void weights_settle(struct weights *ws);
+
+/* After weights_load, and after weights_settle: why they could not be kept; "" where nothing went wrong. */
 const char *weights_note(const struct weights *ws);
 
 /* Allocate, pack, upload; fills every wished-for weight. Refused: the first unfulfilled wish; device memory (how many

@@ -67,6 +67,15 @@ static void describe(struct tinct *t, const struct tinct_options *o, double begi
                                                t->about.latent_rgb);
 }
 
+/* Once: it may show when the weights are packed, or when they are written. */
+static void tell_unkept(struct tinct *t)
+{
+    const char *note = weights_note(t->model->weights);
+
+    if (*note && !t->told_unkept) context_log(t, TINCT_LOG_WARN, "%s; --no-cache does without", note);
+    t->told_unkept = *note;
+}
+
 struct tinct *tinct_open(const struct tinct_options *o, struct tinct_err *err)
 {
     double begin = context_now_ms();
@@ -92,8 +101,7 @@ struct tinct *tinct_open(const struct tinct_options *o, struct tinct_err *err)
         .path = o->model, .vae_path = o->vae, .threads = o->threads, .least_kept = least_kept,
         .cache_dir = o->no_weights_cache ? NULL : o->cache_dir }, err);
     if (!t->model) goto fail;
-    if (*weights_note(t->model->weights))
-        context_log(t, TINCT_LOG_WARN, "%s; --no-cache does without", weights_note(t->model->weights));
+    tell_unkept(t);
     describe(t, o, begin);
     if (!t->about.device || !t->about.model) {
         tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a context");
@@ -115,6 +123,10 @@ void tinct_close(struct tinct *t)
     adapters_free(t->adapters);
     lora_places_close(&t->places);
     free(t->told);
+    if (t->model) {
+        weights_settle(t->model->weights);
+        tell_unkept(t);
+    }
     model_close(t->model);
     device_close(t->device);
     free((char *)t->about.device);

@@ -20,6 +20,7 @@ struct tinct {
     struct held_lora { struct tinct_lora lora; char *path; } *held;    /* [held_count], set for all pictures */
     size_t held_count;
     char *told;                             /* which LoRAs the log has heard of last; NULL: none */
+    bool told_unkept;                       /* that packed weights could not be kept */
     int threads;
     struct tinct_about about;
     char *vae_path, *cache_dir, *embedding_dir;      /* NULL: none */

@@ -4,12 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "model/merge.h"
 #include "model/model.h"
 #include "model/packed.h"
 #include "tiny_checkpoint.h"
@@ -117,6 +120,16 @@ static bool opens_mapped(void)
     close_all(o);
     assert_false(is_mapped());
     return mapped;
+}
+
+/* A term's delta, of one row of the tensor that user is. */
+static bool add_ones(void *user, float *out, const float *w0, struct tinct_err *err)
+{
+    const struct stored *s = user;
+
+    (void)w0, (void)err;
+    for (uint64_t i = 0; i < stored_count(s) / s->shape[0]; i++) out[i] = 1;
+    return true;
 }
 
 static void the_second_start_maps(void **state)
@@ -322,6 +335,51 @@ static void a_full_disk_is_noted(void **state)
     assert_int_equal(left, 0);
 }
 
+static void a_write_that_fails_is_noted_and_leaves_nothing(void **state)
+{
+    struct rlimit before, small;
+
+    (void)state;
+    empty_cache();
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 1 << 20;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    struct opened o = open_on("cpu", cache);
+    weights_settle(o.model->weights);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_non_null(strstr(weights_note(o.model->weights), "not kept for the next start"));
+    assert_int_equal(files(NULL), 0);
+    close_all(o);
+    assert_false(opens_mapped());
+    assert_true(opens_mapped());
+}
+
+/* Written while the first start paints: a change waits for it, so the file has the weights as they were. */
+static void a_change_waits_for_the_file(void **state)
+{
+    struct tinct_err err;
+
+    (void)state;
+    empty_cache();
+    struct opened o = open_on("cpu", cache);
+    struct merge *merge = merge_create(o.model->weights, &(struct merge_options) { .threads = 2 });
+    assert_non_null(merge);
+    merge_begin(merge);
+    for (uint32_t i = 0; i < weights_count(o.model->weights); i++) {
+        struct weights_entry e = weights_entry(o.model->weights, i);
+        struct merge_term term = { .key = 1, .delta = add_ones, .user = (void *)&e.job->recipe.parts[0] };
+        if (e.job->form == PACK_WEIGHT && !merge_add(merge, e.names[0], 0, 1, &term, &err)) fail_msg("%s", err.text);
+    }
+    if (!merge_apply(merge, NULL, &err)) fail_msg("%s", err.text);
+    assert_int_equal(files(NULL), 1);
+    merge_free(merge);
+    close_all(o);
+    assert_true(opens_mapped());
+}
+
 static void other_memory_keeps_none(void **state)
 {
     (void)state;
@@ -370,6 +428,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(who_is_second_to_write_does_without),
         cmocka_unit_test(several_processes_start_at_once),
         cmocka_unit_test(a_full_disk_is_noted),
+        cmocka_unit_test(a_write_that_fails_is_noted_and_leaves_nothing),
+        cmocka_unit_test(a_change_waits_for_the_file),
         cmocka_unit_test(other_memory_keeps_none),
     };
     if (argc > 3 && !strcmp(argv[1], "--start")) return start(argv[2], argv[3]);
