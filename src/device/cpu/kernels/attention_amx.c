@@ -9,18 +9,18 @@
 #if VEC_AMX
 
 enum {
+    SLACK = 8,
     MOST_GROUPS = 8,                   /* of an item */
     MOST_FLOATS = 160 * 1024,          /* queries and sums of an item: their share of the cache */
     ITEMS_PER_THREAD = 4,
     KEY_STRIPS = KEYS / STRIP,
     LANE_STRIPS = LANES / STRIP,
-    STEP_TILES = 4,                    /* two tiles of high numbers and two of low ones */
 };
 
 struct memory {
     _Alignas(64) float scores[KEYS * LANES];
     _Alignas(64) float largest[MOST_GROUPS][LANES], weight[MOST_GROUPS][LANES];
-    _Alignas(64) uint16_t weights[LANE_STRIPS * KEY_STRIPS * STEP_TILES * TILE];    /* [lane strip][key step] */
+    _Alignas(64) uint16_t weights[LANE_STRIPS * KEY_STRIPS * 4 * TILE];    /* [lane strip][key step] */
     uint32_t dim;                      /* head_dim, up to a multiple of STEP */
     uint16_t *keys;                    /* [key strip][step][high, low][2] tiles */
     uint16_t *values;                  /* [strip of head_dim][key step][high, low][2] tiles */
@@ -28,6 +28,12 @@ struct memory {
     float *sums[MOST_GROUPS];          /* [dim][LANES] */
     _Alignas(64) unsigned char rest[];
 };
+
+/* bf16 numbers of a step: two tiles of high ones, and two of low ones where there are any. */
+static size_t step_size(bool exact)
+{
+    return (exact ? 4 : 2) * TILE;
+}
 
 static uint32_t round_dim(uint32_t head_dim)
 {
@@ -86,7 +92,7 @@ static void load_queries(const struct attention_params *p, struct memory *m, uin
     memset(turned + (size_t)p->head_dim * LANES, 0, (size_t)(m->dim - p->head_dim) * LANES * sizeof *turned);
     for (uint32_t k = 0; k < m->dim; k += 2)
         for (uint32_t c = 0; c < LANES; c += 16) {
-            uint16_t *step = m->queries[group] + (size_t)(c / STRIP * (m->dim / STEP) + k / STEP) * STEP_TILES * TILE;
+            uint16_t *step = m->queries[group] + (size_t)(c / STRIP * (m->dim / STEP) + k / STEP) * step_size(exact);
             vec even = vec_load(turned + (size_t)k * LANES + c), odd = vec_load(turned + (size_t)(k + 1) * LANES + c);
             if (exact) store_pair(step, k, c % STRIP, even, odd);
             else store_rounded_pair(step, k, c % STRIP, even, odd);
@@ -101,8 +107,8 @@ static void load_keys(const struct attention_params *p, struct memory *m, const 
     uint32_t steps = m->dim / STEP;
 
     for (uint32_t j = 0; j < parts(keys, STRIP) * STRIP; j++, k += p->k_stride) {
-        uint16_t *to = m->keys + (size_t)(j / STRIP * steps) * STEP_TILES * TILE + j % STRIP * STEP;
-        for (uint32_t s = 0; s < steps; s++, to += STEP_TILES * TILE) {
+        uint16_t *to = m->keys + j / STRIP * steps * step_size(exact) + j % STRIP * STEP;
+        for (uint32_t s = 0; s < steps; s++, to += step_size(exact)) {
             bool whole = j < keys && (s + 1) * STEP <= p->head_dim;
             if (!whole) memset(some, 0, sizeof some);
             if (!whole && j < keys) memcpy(some, k + s * STEP, (p->head_dim - s * STEP) * sizeof *some);
@@ -167,13 +173,13 @@ VEC_INLINE void load_values(const struct attention_params *p, struct memory *m, 
 
     for (uint32_t s = 0; s < steps; s++)
         for (uint32_t c = 0; c < m->dim; c += 16) {
-            uint16_t *to = m->values + (size_t)(c / STRIP * steps + s) * STEP_TILES * TILE + c % STRIP / 16 * TILE;
+            uint16_t *to = m->values + (c / STRIP * steps + s) * step_size(exact) + c % STRIP / 16 * TILE;
             if (c < p->head_dim) {
                 turn_values(p, to, to + 2 * TILE, v + (size_t)s * STEP * p->v_stride, c, keys - s * STEP, exact);
                 continue;
             }
             memset(to, 0, TILE * sizeof *to);
-            memset(to + 2 * TILE, 0, TILE * sizeof *to);
+            if (exact) memset(to + 2 * TILE, 0, TILE * sizeof *to);
         }
 }
 
@@ -181,9 +187,9 @@ VEC_INLINE void load_values(const struct attention_params *p, struct memory *m, 
 
 /* sums [strips of 32 rows][LANES] (+)= left by right, `steps` each. */
 VEC_INLINE void multiply(const uint16_t *left, const uint16_t *right, uint32_t strips, uint32_t steps, float *sums, bool add,
-                         const int products)
+                         const bool exact)
 {
-    const size_t step = STEP_TILES * TILE;
+    const size_t step = step_size(exact);
 
     tile_fence();
     for (uint32_t c = 0; c < LANE_STRIPS; c++)
@@ -193,18 +199,19 @@ VEC_INLINE void multiply(const uint16_t *left, const uint16_t *right, uint32_t s
             else zero_sums();
             for (uint32_t s = 0; s < steps; s++) {
                 const uint16_t *l = left + (r * steps + s) * step;
-                add_step(l, l + 2 * TILE, right + (c * steps + s) * step, products);
+                add_step(l, l + 2 * TILE, right + (c * steps + s) * step, exact ? 3 : 1);
             }
             store_sums(at, LANES);
         }
     tile_fence();
 }
 
-/* The largest score of each lane so far, and how much sums so far shrink relative to it. Gives whether any does. */
+/* Weights are relative to the largest score of each lane, or to one that was when they came: while no lane's is beyond
+ * 2^SLACK times that, sums so far stay as they are. Else they shrink, and this gives true. */
 VEC_INLINE bool raise_largest(struct memory *m, uint32_t group, uint32_t keys, vec shrink[4])
 {
     vec largest[4];
-    unsigned raised = 0;
+    unsigned beyond = 0;
 
 #pragma GCC unroll 4
     for (int v = 0; v < 4; v++) largest[v] = vec_load(m->largest[group] + v * VEC_WIDTH);
@@ -212,21 +219,23 @@ VEC_INLINE bool raise_largest(struct memory *m, uint32_t group, uint32_t keys, v
 #pragma GCC unroll 4
         for (int v = 0; v < 4; v++) largest[v] = vec_max(vec_load(m->scores + j * LANES + v * VEC_WIDTH), largest[v]);
 #pragma GCC unroll 4
+    for (int v = 0; v < 4; v++)
+        beyond |= _mm512_cmp_ps_mask(largest[v], vec_load(m->largest[group] + v * VEC_WIDTH) + SLACK, _CMP_NLE_UQ);
+    if (!beyond) return false;
+#pragma GCC unroll 4
     for (int v = 0; v < 4; v++) {
-        vec before = vec_load(m->largest[group] + v * VEC_WIDTH);
-        raised |= _mm512_cmp_ps_mask(before, largest[v], _CMP_NEQ_UQ);
-        shrink[v] = exp2_below_0(before - largest[v]);
+        shrink[v] = exp2_below_0(vec_load(m->largest[group] + v * VEC_WIDTH) - largest[v]);
         vec_store(m->largest[group] + v * VEC_WIDTH, largest[v]);
     }
-    return raised;
+    return true;
 }
 
-/* Scores to weights, as tiles; earlier sums are scaled to the largest score. Rows of scores from `keys` up to a whole step
+/* Scores to weights, as tiles; earlier sums are scaled to the same score. Rows of scores from `keys` up to a whole step
  * get no weight. */
 VEC_INLINE void soften(struct memory *m, uint32_t group, uint32_t keys, const bool exact)
 {
     uint32_t steps = parts(keys, STEP);
-    vec shrink[4], sum[4] = { 0 };
+    vec shrink[4] = { 0 }, sum[4] = { 0 };
 
     for (uint32_t i = keys * LANES; i < steps * STEP * LANES; i += VEC_WIDTH) vec_store(m->scores + i, vec_all(-INFINITY));
     bool raised = raise_largest(m, group, keys, shrink);
@@ -235,7 +244,7 @@ VEC_INLINE void soften(struct memory *m, uint32_t group, uint32_t keys, const bo
         for (int v = 0; v < 4; v++) {
             vec largest = vec_load(m->largest[group] + v * VEC_WIDTH);
             const float *at = m->scores + j * LANES + v * VEC_WIDTH;
-            uint16_t *to = m->weights + (size_t)(v / 2 * steps + j / STEP) * STEP_TILES * TILE;
+            uint16_t *to = m->weights + (v / 2 * steps + j / STEP) * step_size(exact);
             vec even = vec_load(at) - largest, odd = vec_load(at + LANES) - largest;
             even = exact ? exp2_below_0(even) : rough_exp2_below_0(even);
             odd = exact ? exp2_below_0(odd) : rough_exp2_below_0(odd);
@@ -246,7 +255,7 @@ VEC_INLINE void soften(struct memory *m, uint32_t group, uint32_t keys, const bo
 #pragma GCC unroll 4
     for (int v = 0; v < 4; v++) {
         float *weight = m->weight[group] + v * VEC_WIDTH;
-        vec_store(weight, vec_load(weight) * shrink[v] + sum[v]);
+        vec_store(weight, raised ? vec_load(weight) * shrink[v] + sum[v] : vec_load(weight) + sum[v]);
     }
     for (uint32_t c = 0; raised && c < m->dim; c++)
 #pragma GCC unroll 4
@@ -264,10 +273,10 @@ VEC_INLINE void add_block(const struct attention_params *p, struct memory *m, co
     for (uint32_t row = 0; row < h->rows; row += LANES) {
         uint32_t group = row / LANES;
         if (p->causal && key > h->first + row + LANES - 1) continue;
-        multiply(m->keys, m->queries[group], strips, steps, m->scores, false, exact ? 3 : 1);
+        multiply(m->keys, m->queries[group], strips, steps, m->scores, false, exact);
         if (p->causal) mask(m->scores, h->first + row, key, keys);
         soften(m, group, keys, exact);
-        multiply(m->values, m->weights, steps, strips, m->sums[group], true, exact ? 3 : 1);
+        multiply(m->values, m->weights, steps, strips, m->sums[group], true, exact);
     }
 }
 

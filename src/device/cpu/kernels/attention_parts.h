@@ -31,7 +31,7 @@ static inline uint32_t parts(uint32_t whole, uint32_t part)
     return (whole + part - 1) / part;
 }
 
-/* 2^x for x <= 0, relative error <= 2e-7; below -126 that of -126. */
+/* 2^x for x <= 0 (and up to 127), relative error <= 2e-7; below -126 that of -126. */
 VEC_INLINE vec exp2_below_0(vec x)
 {
     const vec round = vec_all(12582912.0f);        /* 1.5 2^23: adding it leaves an integer in the low bits */
