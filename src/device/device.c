@@ -94,6 +94,11 @@ const struct device_info *device_about(const struct device *device)
     return &device->info;
 }
 
+bool device_has_kernel(struct device *device, const char *kernel, const char *variant)
+{
+    return device->backend->has_kernel(device, kernel, variant);
+}
+
 bool device_takes_winograd(const struct device *device)
 {
     return !device->no_winograd && !device->fast &&

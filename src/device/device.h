@@ -60,6 +60,7 @@ struct device *device_open(const struct device_options *options, struct tinct_er
 void device_close(struct device *device);                      /* NULL is fine */
 const struct device_info *device_about(const struct device *device);
 bool device_is_fast(const struct device *device);              /* opened with precision fast (given or by default) */
+bool device_has_kernel(struct device *device, const char *kernel, const char *variant);   /* one that not all have */
 bool device_takes_winograd(const struct device *device);       /* 3x3 convolutions, see shaders/winograd.h */
 bool device_stores_f16(const struct device *device);           /* activations are f16: fast on a GPU, or TINCT_ACT */
 uint64_t device_memory_free(struct device *device);            /* bytes that may still be taken, a budget */

@@ -85,6 +85,59 @@ void op_group_norm(struct pass *pass, struct tensor y, struct tensor x, struct t
     scratch_release(pass, mark);
 }
 
+/* ---- whole ----------------------------------------------------------------- */
+
+/* Chosen by one picture's shape and the device alone. */
+static bool takes_whole(struct pass *pass, const struct group_norm_params *p, enum dtype dtype)
+{
+    uint32_t width = (p->c1 + p->c2) / p->groups, sets = group_norm_sets(width);
+
+    return p->groups % sets == 0 && (uint64_t)p->pixels * (sets * width / 4) <= GROUP_NORM_WHOLE &&
+           device_has_kernel(pass_device(pass), "group_norm_whole", dtype_name(dtype));
+}
+
+static struct span images_of(struct tensor t, uint32_t first, uint32_t images)
+{
+    struct span s = tensor_span(t);
+    uint64_t image_bytes = s.row_bytes * (tensor_rows(t) / t.shape[0]), whole = s.size;
+
+    s.offset += first * image_bytes;
+    s.size = first + images < t.shape[0] ? images * image_bytes : whole - first * image_bytes;
+    s.row_bytes = 0;                         /* its rows are groups: no window of y's rows may be taken, as y may be x */
+    return s;
+}
+
+/* In one dispatch, or one for as many images as a storage buffer surely spans. */
+static void whole(struct pass *pass, struct group_norm_params p, struct tensor y, struct tensor x, struct tensor x2,
+                  const struct norm *norm)
+{
+    const uint64_t most_bytes = 64u << 20;
+    uint32_t all = p.images;
+    uint64_t fit = most_bytes / (tensor_span(y).row_bytes * p.pixels), step = fit ? fit : 1;
+
+    for (uint32_t first = 0; first < all; first += p.images) {
+        p.images = all - first < step ? all - first : (uint32_t)step;
+        pass_dispatch(pass, &(struct dispatch) {
+            .kernel = "group_norm_whole", .variant = dtype_name(x.dtype),
+            .reads = { images_of(x, first, p.images), tensor_is(x2) ? images_of(x2, first, p.images) : tensor_span(x2),
+                       tensor_span(norm->gamma), tensor_span(norm->beta) },
+            .writes = { images_of(y, first, p.images) }, .params = &p, .params_size = sizeof p,
+            .rows = p.groups / group_norm_sets((p.c1 + p.c2) / p.groups), .batch = p.images });
+    }
+}
+
+void op_group_norm_whole(struct pass *pass, struct tensor y, struct tensor x, struct tensor x2, const struct norm *norm,
+                         uint32_t groups, float eps, enum act act)
+{
+    if (pass_failed(pass) || !shapes_fit(pass, y, x, x2, norm, groups)) return;
+
+    struct group_norm_params p = params_of(x, x2, groups, eps);
+    p.y_stride = y.stride;
+    p.act = act == OP_ACT_SILU ? ACT_SILU : ACT_NONE;
+    if ((act == OP_ACT_NONE || act == OP_ACT_SILU) && takes_whole(pass, &p, x.dtype)) whole(pass, p, y, x, x2, norm);
+    else op_group_norm(pass, y, x, x2, norm, groups, eps, act);
+}
+
 /* ---- in parts -------------------------------------------------------------- */
 
 static uint32_t chunks_of(uint32_t pixels)

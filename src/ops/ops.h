@@ -66,6 +66,11 @@ void op_attention(struct pass *pass, struct tensor y, struct tensor q, struct te
 void op_group_norm(struct pass *pass, struct tensor y, struct tensor x, struct tensor x2, const struct norm *norm,
                    uint32_t groups, float eps, enum act act);
 
+/* The same in one dispatch, where the device has a kernel for it and the caches hold a picture's groups: other roundings
+ * than op_group_norm's, so not for what may also be taken in parts. */
+void op_group_norm_whole(struct pass *pass, struct tensor y, struct tensor x, struct tensor x2, const struct norm *norm,
+                         uint32_t groups, float eps, enum act act);
+
 /* The same of one image that is never there as a whole, bit for bit: parts of it, in any order, then the statistics of all
  * parts, then parts of the result.
  *

@@ -117,6 +117,9 @@ static void compile_all(struct vulkan *v, const char *variant)
             .images = 2, .heads = 8, .head_dim = heads[i], .q_rows = 4096, .k_rows = 4096 });
     compile(v, "group_norm_stats", variant, &norm);
     compile(v, "group_norm_apply", variant, &norm);
+    compile(v, "group_norm_whole", variant, &norm);
+    norm.pixels = 256, norm.c1 = 1280;
+    compile(v, "group_norm_whole", variant, &norm);
     compile(v, "layer_norm", variant, &(struct layer_norm_params) { 4096, 320, 1e-5f });
 }
 

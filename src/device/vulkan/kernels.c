@@ -221,6 +221,22 @@ static void plan_group_norm_apply(const struct vulkan *v, const struct dispatch 
     plan->groups = (uint64_t)p->images * div_up((p->c1 + p->c2) / 4 * div_up(p->pixels, pixels), all);
 }
 
+/* Kept in registers where that is at most 12 quads of fp16: of 1024 invocations each has 64 registers. */
+static void plan_group_norm_whole(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
+{
+    const struct group_norm_params *p = d->params;
+    uint32_t width = (p->c1 + p->c2) / p->groups, sets = group_norm_sets(width), items = p->pixels * (sets * width / 4);
+    uint32_t all = items > 2560 && v->limits.invocations >= 1024 ? 1024 : 256, kept = div_up(items, all);
+    bool keeps = kept <= 12 && !strcmp(d->variant, "f16");
+
+    constant(plan, all);
+    constant(plan, sets);
+    constant(plan, keeps);
+    constant(plan, keeps ? kept : 1);
+    plan->groups = (uint64_t)p->images * (p->groups / sets);
+    plan->rounds = 3 * ((uint64_t)kept + 12);
+}
+
 static void plan_rows(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
 {
     constant(plan, threads(v, 64));
@@ -245,7 +261,7 @@ static void plan_lora_merge(const struct vulkan *v, const struct dispatch *d, st
 
 static const struct kernel {
     const char *name, *variants;
-    const char *modules[2];              /* of the soft core; of the tile core, which serves the matrix core too */
+    const char *modules[2];              /* of the soft core, NULL: none; of the tile core, which serves the matrix core too */
     const char *reads, *writes;
     void (*plan)(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan);
 } kernels[] = {
@@ -254,6 +270,7 @@ static const struct kernel {
     { "group_norm_stats", "f32 f16", { "group_norm_stats", "group_norm_stats" }, "aa", "f", plan_group_norm_stats },
     { "group_norm_finish", "f32", { "group_norm_finish", "group_norm_finish" }, "f", "f", plan_rows },
     { "group_norm_apply", "f32 f16", { "group_norm_apply", "group_norm_apply" }, "aafff", "a", plan_group_norm_apply },
+    { "group_norm_whole", "f32 f16", { NULL, "group_norm_whole" }, "aaff", "a", plan_group_norm_whole },
     { "layer_norm", "f32 f16", { "layer_norm", "layer_norm" }, "aff", "a", plan_rows },
     { "lora_merge", "f32", { "lora_merge", "lora_merge" }, "wffff", "wf", plan_lora_merge },
 };
@@ -268,7 +285,8 @@ static const struct kernel *find(const char *name)
 bool vk_has_kernel(struct device *device, const char *kernel, const char *variant)
 {
     const struct kernel *k = find(kernel);
-    return k && strstr(k->variants, variant) && (strcmp(variant, "f16") || device->info.fast_f16);
+    return k && k->modules[vulkan_of(device)->core != CORE_SOFT] && strstr(k->variants, variant) &&
+           (strcmp(variant, "f16") || device->info.fast_f16);
 }
 
 void vk_plan(const struct vulkan *v, const struct dispatch *d, bool texel, struct vk_plan *plan)
