@@ -22,7 +22,7 @@ static bool evaluate(struct tinct *t, const struct guidance *g, const uint32_t *
         memcpy(z + i * context, g->part[which[i]].z, context * sizeof *z);
     }
     if (ok && t->serials[0] != g->serial) {           /* context_run puts its run first */
-        ok = unet_run_context(run, z, err);
+        ok = unet_run_context(run, z, err) && unet_run_times(run, g->times, g->time_count, err);
         t->serials[0] = ok ? g->serial : 0;
     }
     ok = ok && unet_run_step(run, eps, x, timestep, err);

@@ -16,6 +16,8 @@ struct guidance {
     struct guidance_part part[GUIDANCE_PARTS];   /* part 0: the negative prompt, then the positive ones */
     uint32_t count;
     float scale;                    /* classifier-free guidance; 1 leaves the negative prompt out */
+    const double *times;            /* [time_count] timesteps that will be asked for, in order; others may be, too */
+    uint32_t time_count;
     uint64_t serial;                /* another number whenever a text changes: its keys and values are then made anew */
 };
 

@@ -27,6 +27,10 @@ void unet_run_free(struct unet_run *run);                        /* NULL is fine
 /* The text's keys and values, kept until the next call: context [images, tokens, context channels]. */
 bool unet_run_context(struct unet_run *run, const float *context, struct tinct_err *err);
 
+/* Timesteps [count] that steps will be asked for, until the next unet_run_context: their embeddings are then made 32 at a
+ * time. Others may be asked for, too. */
+bool unet_run_times(struct unet_run *run, const double *t, uint32_t count, struct tinct_err *err);
+
 /* eps [images, h, w, 4] for x [images, h, w, 4] (scaled) at timestep t, 0..999. */
 bool unet_run_step(struct unet_run *run, float *eps, const float *x, double t, struct tinct_err *err);
 

@@ -105,6 +105,8 @@ static bool on_denoise(void *ctx, const float *x, double sigma, double t, float 
     if (!lora_stack_apply(a->loras, a->steps_done + 1, &changed, a->err)) return false;
     if (changed) conditioning_expire(a->conditioning);
     conditioning_at(a->conditioning, a->evaluations++, &a->guidance);
+    a->guidance.times = a->schedule.t;
+    a->guidance.time_count = (uint32_t)a->schedule.steps;
     return denoise(a->t, &a->guidance, a->h, a->w, x, sigma, t, denoised, a->err);
 }
 

@@ -91,20 +91,33 @@ static struct tensor picture(struct optest *t, const struct norm_case *n, uint32
                           values);
 }
 
+typedef void group_norm_op(struct pass *pass, struct tensor y, struct tensor x, struct tensor x2, const struct norm *norm,
+                           uint32_t groups, float eps, enum act act);
+
+static void run_op(struct optest *t, const struct norm_case *n, const struct operands *in, const struct norm *norm,
+                   group_norm_op *op)
+{
+    const struct tensor none = { 0 };
+    struct tensor x = picture(t, n, n->c1, in->x1), x2 = n->c2 ? picture(t, n, n->c2, in->x2) : none;
+    struct tensor y = n->in_place ? x : picture(t, n, n->c1 + n->c2, NULL);
+
+    op(optest_pass(t), y, x, x2, norm, n->groups, (float)n->eps, n->act);
+    optest_run(t);
+    compare(t, n, in, optest_read(t, y));
+}
+
+/* Also in one dispatch, where the device has a kernel for it. */
 static void run_on(struct optest *t, const struct norm_case *n, struct operands *in)
 {
     uint32_t channels = n->c1 + n->c2;
-    const struct tensor none = { 0 };
 
     in->gamma = optest_random_f32(t, channels, 1, 0.5f);
     in->beta = optest_random_f32(t, channels, 0, 1);
     struct norm norm = { optest_vector(t, channels, in->gamma), optest_vector(t, channels, in->beta) };
-    struct tensor x = picture(t, n, n->c1, in->x1), x2 = n->c2 ? picture(t, n, n->c2, in->x2) : none;
-    struct tensor y = n->in_place ? x : picture(t, n, channels, NULL);
 
-    op_group_norm(optest_pass(t), y, x, x2, &norm, n->groups, (float)n->eps, n->act);
-    optest_run(t);
-    compare(t, n, in, optest_read(t, y));
+    run_op(t, n, in, &norm, op_group_norm);
+    if (device_has_kernel(t->device, "group_norm_whole", dtype_name(t->dtype)))
+        run_op(t, n, in, &norm, op_group_norm_whole);
 }
 
 static void group_norm(struct optest *t, struct norm_case n)

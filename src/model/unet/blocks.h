@@ -13,6 +13,7 @@ struct unet_resblock {
     struct norm norm1, norm2;           /* [in], [out] */
     struct weight conv1, conv2;         /* [out, in, 3, 3], [out, out, 3, 3] */
     struct weight time;                 /* [out, T] */
+    uint32_t shift_first;               /* its first column among all blocks' shifts */
     bool has_skip;                      /* in != out */
     struct weight skip;                 /* [out, in, 1, 1] */
 };
@@ -32,16 +33,18 @@ struct unet_transformer {
     struct unet_attention_block block[UNET_MAX_DEPTH];
 };
 
-void unet_resblock_bind(struct unet_resblock *b, struct weights *ws, uint32_t time_channels, const char *at);
+/* shift_first: columns given to earlier blocks; moved on by its own. */
+void unet_resblock_bind(struct unet_resblock *b, struct weights *ws, uint32_t time_channels, uint32_t *shift_first,
+                        const char *at);
 
 /* kv_first: columns given to earlier transformers; moved on by 2 C for each block. */
 void unet_transformer_bind(struct unet_transformer *t, struct weights *ws, uint32_t context, uint32_t *kv_first,
                            const char *at);
 
-/* x [N, H, W, in], or x and x2 side by side -> y [N, H, W, out]. emb [1, T] f32: SiLU of the time embedding.
+/* x [N, H, W, in], or x and x2 side by side -> y [N, H, W, out]. shifts [1, all] f32: from unet_time_record.
  * y is neither x nor x2. */
 void unet_resblock(struct pass *pass, const struct unet_resblock *b, struct tensor y, struct tensor x,
-                   struct tensor x2, struct tensor emb);
+                   struct tensor x2, struct tensor shifts);
 
 /* x [N, H, W, C] -> y [N, H, W, C]; kv [N, T, all]. y is not x. */
 void unet_transformer(struct pass *pass, const struct unet_transformer *t, struct tensor y, struct tensor x,

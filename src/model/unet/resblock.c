@@ -2,7 +2,8 @@
 
 static const float norm_eps = 1e-5f;
 
-void unet_resblock_bind(struct unet_resblock *b, struct weights *ws, uint32_t time_channels, const char *at)
+void unet_resblock_bind(struct unet_resblock *b, struct weights *ws, uint32_t time_channels, uint32_t *shift_first,
+                        const char *at)
 {
     uint32_t shape[4];
 
@@ -12,6 +13,8 @@ void unet_resblock_bind(struct unet_resblock *b, struct weights *ws, uint32_t ti
     b->out = shape[0];
     b->in = shape[1];
     b->has_skip = b->in != b->out;
+    b->shift_first = *shift_first;
+    *shift_first += b->out;
     if (!weights_expect(ws, b->in % UNET_GROUPS == 0 && b->out % UNET_GROUPS == 0,
                         "%s: %u to %u channels are not multiples of %d groups", at, b->in, b->out, UNET_GROUPS))
         return;
@@ -23,26 +26,25 @@ void unet_resblock_bind(struct unet_resblock *b, struct weights *ws, uint32_t ti
     if (b->has_skip) want_linear(ws, &b->skip, b->out, b->in, 0, "%s.skip_connection", at);
 }
 
-/* h = conv1(silu(norm1(x))) + time(emb); y = conv2(silu(norm2(h))) + skip(x) */
+/* h = conv1(silu(norm1(x))) + shift; y = conv2(silu(norm2(h))) + skip(x) */
 void unet_resblock(struct pass *pass, const struct unet_resblock *b, struct tensor y, struct tensor x,
-                   struct tensor x2, struct tensor emb)
+                   struct tensor x2, struct tensor shifts)
 {
     size_t mark = scratch_mark(pass);
-    struct tensor shift = scratch_f32(pass, 1, b->out);
+    struct tensor shift = tensor_columns(shifts, b->shift_first, b->out);
     struct tensor g = scratch_like(pass, y);                                    /* out */
     struct tensor skip = x;
 
-    op_linear(pass, shift, emb, &b->time, NULL);
     shift.shape[0] = x.shape[0];
     shift.stride = 0;                                                           /* one row for all images */
 
     size_t inner = scratch_mark(pass);
     struct tensor h = b->in == b->out ? y : scratch_channels(pass, x, b->in);   /* in */
-    op_group_norm(pass, h, x, x2, &b->norm1, UNET_GROUPS, norm_eps, OP_ACT_SILU);
+    op_group_norm_whole(pass, h, x, x2, &b->norm1, UNET_GROUPS, norm_eps, OP_ACT_SILU);
     op_conv2d(pass, g, h, &b->conv1, NULL, &(struct epilogue) { .per_image = shift });
     scratch_release(pass, inner);
 
-    op_group_norm(pass, g, g, (struct tensor) { 0 }, &b->norm2, UNET_GROUPS, norm_eps, OP_ACT_SILU);
+    op_group_norm_whole(pass, g, g, (struct tensor) { 0 }, &b->norm2, UNET_GROUPS, norm_eps, OP_ACT_SILU);
     if (b->has_skip) {
         skip = scratch_like(pass, y);
         op_conv2d(pass, skip, x, &b->skip, &(struct conv) { .x2 = x2 }, NULL);  /* 1x1 */

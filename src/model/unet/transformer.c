@@ -80,7 +80,7 @@ void unet_transformer(struct pass *pass, const struct unet_transformer *t, struc
     struct tensor h = scratch_like(pass, x);
     struct tensor tokens = tensor_reshape(h, 3, (uint32_t[]) { x.shape[0], x.shape[1] * x.shape[2], t->channels });
 
-    op_group_norm(pass, y, x, (struct tensor) { 0 }, &t->norm, UNET_GROUPS, group_norm_eps, OP_ACT_NONE);
+    op_group_norm_whole(pass, y, x, (struct tensor) { 0 }, &t->norm, UNET_GROUPS, group_norm_eps, OP_ACT_NONE);
     op_linear(pass, h, y, &t->proj_in, NULL);
     for (uint32_t k = 0; k < t->depth; k++) attention_block(pass, &t->block[k], t->heads, tokens, kv);
     op_linear(pass, y, h, &t->proj_out, &(struct epilogue) { .residual = x });

@@ -19,7 +19,7 @@ static void input_bind(struct unet *u, struct weights *ws, uint32_t i)
     snprintf(attention, sizeof attention, UNET "input_blocks.%u.1", i);
     s->has_res = weights_have(ws, shape, "%s.in_layers.2.weight", at);
     if (s->has_res) {
-        unet_resblock_bind(&s->res, ws, u->time_channels, at);
+        unet_resblock_bind(&s->res, ws, u->time_channels, &u->shift_channels, at);
         s->channels = s->res.out;
         s->has_transformer = weights_have(ws, shape, "%s.norm.weight", attention);
         if (s->has_transformer) unet_transformer_bind(&s->transformer, ws, u->context, &u->kv_channels, attention);
@@ -41,7 +41,7 @@ static void output_bind(struct unet *u, struct weights *ws, uint32_t i)
 
     snprintf(at, sizeof at, UNET "output_blocks.%u.0", i);
     s->has_res = true;
-    unet_resblock_bind(&s->res, ws, u->time_channels, at);
+    unet_resblock_bind(&s->res, ws, u->time_channels, &u->shift_channels, at);
     s->channels = s->res.out;
     snprintf(at, sizeof at, UNET "output_blocks.%u.1", i);
     s->has_transformer = weights_have(ws, shape, "%s.norm.weight", at);
@@ -83,9 +83,9 @@ void unet_bind(struct unet *u, struct weights *ws)
     u->input[0].channels = u->model_channels;
     want_conv(ws, &u->input[0].conv, u->model_channels, UNET_LATENT, 3, UNET "input_blocks.0.0");
     for (uint32_t i = 1; i < u->input_count; i++) input_bind(u, ws, i);
-    unet_resblock_bind(&u->middle1, ws, u->time_channels, UNET "middle_block.0");
+    unet_resblock_bind(&u->middle1, ws, u->time_channels, &u->shift_channels, UNET "middle_block.0");
     unet_transformer_bind(&u->middle_transformer, ws, u->context, &u->kv_channels, UNET "middle_block.1");
-    unet_resblock_bind(&u->middle2, ws, u->time_channels, UNET "middle_block.2");
+    unet_resblock_bind(&u->middle2, ws, u->time_channels, &u->shift_channels, UNET "middle_block.2");
     for (uint32_t i = 0; i < u->output_count; i++) output_bind(u, ws, i);
     want_norm(ws, &u->out_norm, u->model_channels, UNET "out.0");
     want_conv(ws, &u->out_conv, UNET_LATENT, u->model_channels, 3, UNET "out.2");
@@ -120,23 +120,35 @@ void unet_context_record(struct pass *pass, const struct unet *u, struct tensor 
         if (u->output[i].has_transformer) transformer_context(pass, &u->output[i].transformer, kv, context);
 }
 
-/* ---- one evaluation ------------------------------------------------------- */
+/* ---- the time's shifts ------------------------------------------------------ */
 
-/* emb [1, T] f32 = silu(time2(silu(time1(sinus)))): every residual block begins with that SiLU. */
-static struct tensor time_embedding(struct pass *pass, const struct unet *u, struct tensor sinus)
+static void stage_time(struct pass *pass, const struct unet_resblock *b, struct tensor shifts, struct tensor emb)
 {
-    struct tensor emb = scratch_f32(pass, 1, u->time_channels);
-    size_t mark = scratch_mark(pass);
-    struct tensor h = scratch_f32(pass, 1, u->time_channels);
-
-    op_linear(pass, h, sinus, &u->time1, &(struct epilogue) { .act = OP_ACT_SILU });
-    op_linear(pass, emb, h, &u->time2, &(struct epilogue) { .act = OP_ACT_SILU });
-    scratch_release(pass, mark);
-    return emb;
+    op_linear(pass, tensor_columns(shifts, b->shift_first, b->out), emb, &b->time, NULL);
 }
 
+/* emb = silu(time2(silu(time1(sinus)))): every residual block begins with that SiLU. */
+void unet_time_record(struct pass *pass, const struct unet *u, struct tensor shifts, struct tensor sinus)
+{
+    size_t mark = scratch_mark(pass);
+    struct tensor emb = scratch_f32(pass, tensor_rows(sinus), u->time_channels);
+    struct tensor h = scratch_f32(pass, tensor_rows(sinus), u->time_channels);
+
+    pass_label(pass, "time");
+    op_linear(pass, h, sinus, &u->time1, &(struct epilogue) { .act = OP_ACT_SILU });
+    op_linear(pass, emb, h, &u->time2, &(struct epilogue) { .act = OP_ACT_SILU });
+    for (uint32_t i = 0; i < u->input_count; i++)
+        if (u->input[i].has_res) stage_time(pass, &u->input[i].res, shifts, emb);
+    stage_time(pass, &u->middle1, shifts, emb);
+    stage_time(pass, &u->middle2, shifts, emb);
+    for (uint32_t i = 0; i < u->output_count; i++) stage_time(pass, &u->output[i].res, shifts, emb);
+    scratch_release(pass, mark);
+}
+
+/* ---- one evaluation ------------------------------------------------------- */
+
 /* Gives the stage's result, which stays on the scratch stack: it is a skip connection. */
-static struct tensor input_record(struct pass *pass, const struct unet_stage *s, struct tensor x, struct tensor emb,
+static struct tensor input_record(struct pass *pass, const struct unet_stage *s, struct tensor x, struct tensor shifts,
                                   struct tensor kv)
 {
     const struct tensor none = { 0 };
@@ -148,12 +160,12 @@ static struct tensor input_record(struct pass *pass, const struct unet_stage *s,
     }
     struct tensor y = scratch_channels(pass, x, s->channels);
     if (!s->has_transformer) {
-        unet_resblock(pass, &s->res, y, x, none, emb);
+        unet_resblock(pass, &s->res, y, x, none, shifts);
         return y;
     }
     size_t mark = scratch_mark(pass);
     struct tensor h = scratch_like(pass, y);
-    unet_resblock(pass, &s->res, h, x, none, emb);
+    unet_resblock(pass, &s->res, h, x, none, shifts);
     unet_transformer(pass, &s->transformer, y, h, kv);
     scratch_release(pass, mark);
     return y;
@@ -161,13 +173,13 @@ static struct tensor input_record(struct pass *pass, const struct unet_stage *s,
 
 /* y: the stage's result; where it goes up, at the size of the next skip (33 halves to 17 and must come back to 33). */
 static void output_record(struct pass *pass, const struct unet_stage *s, struct tensor y, struct tensor x,
-                          struct tensor skip, struct tensor emb, struct tensor kv)
+                          struct tensor skip, struct tensor shifts, struct tensor kv)
 {
     size_t mark = scratch_mark(pass);
     struct tensor r = s->has_transformer || s->has_up ? scratch_channels(pass, x, s->channels) : y;
     struct tensor t = r;
 
-    unet_resblock(pass, &s->res, r, x, skip, emb);
+    unet_resblock(pass, &s->res, r, x, skip, shifts);
     if (s->has_transformer) {
         t = s->has_up ? scratch_like(pass, r) : y;
         unet_transformer(pass, &s->transformer, t, r, kv);
@@ -178,15 +190,15 @@ static void output_record(struct pass *pass, const struct unet_stage *s, struct 
 }
 
 static void middle_record(struct pass *pass, const struct unet *u, struct tensor y, struct tensor x,
-                          struct tensor emb, struct tensor kv)
+                          struct tensor shifts, struct tensor kv)
 {
     const struct tensor none = { 0 };
     size_t mark = scratch_mark(pass);
     struct tensor a = scratch_like(pass, y), b = scratch_like(pass, y);
 
-    unet_resblock(pass, &u->middle1, a, x, none, emb);
+    unet_resblock(pass, &u->middle1, a, x, none, shifts);
     unet_transformer(pass, &u->middle_transformer, b, a, kv);
-    unet_resblock(pass, &u->middle2, y, b, none, emb);
+    unet_resblock(pass, &u->middle2, y, b, none, shifts);
     scratch_release(pass, mark);
 }
 
@@ -209,28 +221,27 @@ static void take_turns(struct pass *pass, const struct unet *u, const struct ten
     turns[1] = scratch_like(pass, largest);
 }
 
-void unet_record(struct pass *pass, const struct unet *u, struct tensor eps, struct tensor x, struct tensor sinus,
+void unet_record(struct pass *pass, const struct unet *u, struct tensor eps, struct tensor x, struct tensor shifts,
                  struct tensor kv)
 {
     struct tensor skips[UNET_MAX_BLOCKS], turns[2];
     size_t mark = scratch_mark(pass);
 
     pass_label(pass, "unet");
-    struct tensor emb = time_embedding(pass, u, sinus);
     skips[0] = scratch_channels(pass, x, u->model_channels);
     op_conv2d(pass, skips[0], x, &u->input[0].conv, NULL, NULL);
     for (uint32_t i = 1; i < u->input_count; i++)
-        skips[i] = input_record(pass, &u->input[i], skips[i - 1], emb, kv);
+        skips[i] = input_record(pass, &u->input[i], skips[i - 1], shifts, kv);
 
     take_turns(pass, u, skips, turns);
     struct tensor h = tensor_at(turns[0], tensor_shape(skips[u->input_count - 1], u->middle2.out));
-    middle_record(pass, u, h, skips[u->input_count - 1], emb, kv);
+    middle_record(pass, u, h, skips[u->input_count - 1], shifts, kv);
     for (uint32_t i = 0; i < u->output_count; i++) {
         struct tensor y = tensor_at(turns[(i + 1) % 2], output_shape(u, skips, i));
-        output_record(pass, &u->output[i], y, h, skips[u->input_count - 1 - i], emb, kv);
+        output_record(pass, &u->output[i], y, h, skips[u->input_count - 1 - i], shifts, kv);
         h = y;
     }
-    op_group_norm(pass, h, h, (struct tensor) { 0 }, &u->out_norm, UNET_GROUPS, norm_eps, OP_ACT_SILU);
+    op_group_norm_whole(pass, h, h, (struct tensor) { 0 }, &u->out_norm, UNET_GROUPS, norm_eps, OP_ACT_SILU);
     op_conv2d(pass, eps, h, &u->out_conv, NULL, NULL);
     scratch_release(pass, mark);
 }

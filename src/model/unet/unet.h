@@ -27,6 +27,7 @@ struct unet {
     struct norm out_norm;
     struct weight out_conv;             /* [4, C, 3, 3] */
     uint32_t levels;                    /* times it halves the latent, and one */
+    uint32_t shift_channels;            /* of all residual blocks' shifts together */
     uint32_t kv_channels;               /* of all cross-attentions' keys and values together */
 };
 
@@ -36,13 +37,17 @@ void unet_bind(struct unet *unet, struct weights *ws);
 /* Record what depends on the text alone: context [N, T, context] -> kv [N, T, kv_channels]. */
 void unet_context_record(struct pass *pass, const struct unet *unet, struct tensor kv, struct tensor context);
 
+/* Record what depends on the time alone: sinus [n, model_channels] f32, unet_timestep's rows -> shifts
+ * [n, shift_channels] f32, what each residual block adds to its channels. */
+void unet_time_record(struct pass *pass, const struct unet *unet, struct tensor shifts, struct tensor sinus);
+
 /* Record one evaluation:
  *
  *   eps     [N, h, w, 4]              the predicted noise
  *   x       [N, h, w, 4]              the scaled latent; any h and w of at least 1
- *   sinus   [1, model_channels] f32   unet_timestep's row, the same for all images
+ *   shifts  [1, shift_channels] f32   a row of unet_time_record's, the same for all images
  *   kv      [N, T, kv_channels]       from unet_context_record */
-void unet_record(struct pass *pass, const struct unet *unet, struct tensor eps, struct tensor x, struct tensor sinus,
+void unet_record(struct pass *pass, const struct unet *unet, struct tensor eps, struct tensor x, struct tensor shifts,
                  struct tensor kv);
 
 /* Sinusoids of a timestep 0..999, fractions allowed: out [model_channels] = cos, then sin, of t / 10000^(i / half). */
