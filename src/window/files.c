@@ -86,16 +86,22 @@ static void use_lora(struct window *w, const char *path)
     w->tab = TAB_LORAS;
 }
 
-static void use_tensors(struct window *w, const char *path)
+void files_told(struct window *w, const struct loader_result *result)
 {
-    struct tinct_err err;
-    char *about = tinct_describe_file(path, true, &err);
+    const char *about = result->about, *path = result->path;
 
-    if (!about) window_say(w, true, "%s", err.text);
+    *w->message = '\0';
+    if (!about) window_say(w, true, "%s", result->err.text);
     else if (strstr(about, "\"paints\": true")) window_use_model(w, path);
     else if (strstr(about, "\"kind\": \"LoRA\"")) use_lora(w, path);
     else window_say(w, true, "%s: neither a checkpoint that paints nor a LoRA; tinct info tells more", base_name(path));
-    tinct_text_free(about);
+}
+
+/* On the side: a large file takes a while. */
+static void use_tensors(struct window *w, const char *path)
+{
+    if (loader_ask(w->loader, LOADER_ABOUT, 0, path, 0)) window_say(w, false, "%s: reading what it is…", base_name(path));
+    else window_say(w, true, "%s: too much is being read, drop it again", base_name(path));
 }
 
 void files_drop(struct window *w, const char *path)

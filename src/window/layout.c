@@ -91,12 +91,13 @@ static void show_left(struct window *w, struct ui_rect r, bool tabs)
 
 static void show_view(struct window *w, struct ui_rect r)
 {
-    const char *hint = w->model_count == 0 ? "Drop a Stable Diffusion 1.x checkpoint (.safetensors) here" : "Write a prompt, then press Ctrl+Enter";
+    const char *hint = w->status.phase == PAINTER_LOADING ? "Loading the model…" : w->status.phase == PAINTER_PAINTING ? "Painting…" :
+                       w->model_count == 0 ? "Drop a Stable Diffusion 1.x checkpoint (.safetensors) here" : "Write a prompt, then press Ctrl+Enter";
 
     w->view_rect = r;
     view_show(&w->view, w->ui, r);
     compare_show(w, r);
-    if (!w->view.picture.texture && !window_busy(w)) ui_label(w->ui, UI_NORMAL, UI_FAINT, r, 0.5f, hint);
+    if (!w->view.picture.texture) ui_label(w->ui, UI_NORMAL, UI_FAINT, r, 0.5f, hint);
     trace_mark(&w->trace, "view", r, "%dx%d zoom %.3f%s %s", w->view.picture.w, w->view.picture.h, (double)view_scale(&w->view, r),
                w->view.picture.preview ? " preview" : "", w->shown_path);
 }

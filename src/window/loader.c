@@ -61,6 +61,10 @@ static void load(const struct request *r, struct loader_result *out)
 {
     *out = (struct loader_result) { .kind = r->kind, .id = r->id };
     snprintf(out->path, sizeof out->path, "%s", r->path);
+    if (r->kind == LOADER_ABOUT) {
+        out->about = tinct_describe_file(r->path, true, &out->err);
+        return;
+    }
     if (!tinct_image_load(r->path, &out->image, &out->err) || r->most == 0) return;
     unsigned char *small = loader_reduce(out->image.rgb, &out->image.width, &out->image.height, r->most);
     int w = out->image.width, h = out->image.height;
@@ -118,6 +122,7 @@ void loader_close(struct loader *l)
     }
     for (int i = 0; i < l->done_count; i++) {
         tinct_image_free(&l->done[i]->image);
+        tinct_text_free(l->done[i]->about);
         free(l->done[i]);
     }
     if (l->changed) SDL_DestroyCond(l->changed);

@@ -1,17 +1,18 @@
-/* Pictures read from files on a thread of their own, whole or as thumbnails. What was asked for last comes first, as it is what
- * is on the screen; a whole picture comes before thumbnails. */
+/* Files read on a thread of their own: pictures, whole or as thumbnails, and what a file is. What was asked for last comes first,
+ * as it is what is on the screen; a whole picture comes before thumbnails. */
 #ifndef TINCT_WINDOW_LOADER_H
 #define TINCT_WINDOW_LOADER_H
 
 #include "window/form.h"
 
-enum loader_kind { LOADER_HISTORY, LOADER_LORA, LOADER_WHOLE };
+enum loader_kind { LOADER_HISTORY, LOADER_LORA, LOADER_WHOLE, LOADER_ABOUT };
 
 struct loader_result {
     enum loader_kind kind;
     uint64_t id;                    /* as asked with */
     char path[FORM_PATH_BYTES];
     struct tinct_image image;       /* free it; rgb NULL: it cannot be read */
+    char *about;                    /* LOADER_ABOUT: as tinct_describe_file says it in JSON; free with tinct_text_free; NULL: see err */
     struct tinct_err err;
 };
 

@@ -93,6 +93,7 @@ bool window_typing(const struct window *w);     /* is a text edited somewhere? S
 void help_show(struct window *w);
 
 void files_drop(struct window *w, const char *path);
+void files_told(struct window *w, const struct loader_result *result);     /* what a dropped file is */
 void files_show_picture(struct window *w, const char *path);    /* and restores its recipe */
 bool files_restore(struct window *w, const struct tinct_recipe *recipe);
 void files_copy_recipe(struct window *w);

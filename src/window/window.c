@@ -163,6 +163,7 @@ static void take_loaded(struct window *w, struct loader_result *result)
 {
     if (result->kind == LOADER_HISTORY) history_loaded(&w->history, w->ui, result);
     if (result->kind == LOADER_LORA) lora_panel_loaded(w, result);
+    if (result->kind == LOADER_ABOUT) files_told(w, result);
     if (result->kind == LOADER_WHOLE && result->id == w->whole_id) {
         if (!result->image.rgb) {
             window_say(w, true, "%s", result->err.text);
@@ -172,6 +173,7 @@ static void take_loaded(struct window *w, struct loader_result *result)
         }
     }
     tinct_image_free(&result->image);
+    tinct_text_free(result->about);
 }
 
 /* A few milliseconds' worth of what is loaded: a hundred thumbnails at once would hold a frame up. */

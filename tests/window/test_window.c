@@ -413,8 +413,10 @@ static void ten_pictures(void **state)
     if (run.code) fail_msg("ended with %d: %s", run.code, run.err);
 }
 
-int main(void)
+/* With an argument: only the tests of that name, as test.sh runs ten_pictures under sanitizers. */
+int main(int argc, char **argv)
 {
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(no_display_is_one_sentence, put_away),
         cmocka_unit_test_teardown(typed_and_painted, put_away),
