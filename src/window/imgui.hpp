@@ -12,6 +12,8 @@
 #include <cmath>
 #include <vector>
 
+enum { UI_NUMBER_BYTES = 64 };
+
 struct gl_calls {
     void(APIENTRY *gen)(GLsizei, GLuint *);
     void(APIENTRY *drop)(GLsizei, const GLuint *);
@@ -40,9 +42,8 @@ struct ui {
     SDL_Event key_up = {}; // type 0: none is held back
     bool closing = false;
     GLuint checker = 0;
-    ImGuiID editing = 0;
-    double edited = 0;
-    int64_t edited_whole = 0;
+    ImGuiID editing = 0; // the number field that is typed in, and what it holds
+    char edited[UI_NUMBER_BYTES] = "";
     bool over = false;
 };
 

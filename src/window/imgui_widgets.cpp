@@ -2,6 +2,8 @@
 #include "window/imgui.hpp"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 
 // Where the next widget stands; its text is in the middle of its height.
 static void place(struct ui *ui, struct ui_rect r)
@@ -56,55 +58,86 @@ bool ui_check(struct ui *ui, const char *label, struct ui_rect r, bool *value)
     return changed;
 }
 
-// A number that counts when its field is left: while it is typed, "5" on the way to "512" is not a width.
-template <typename T>
-static bool number(struct ui *ui, const char *id, struct ui_rect r, ImGuiDataType type, T *value, T kept, T least, T most, T step,
-                   const char *format, T *keep)
+// A text that counts when its field is left: while it is typed, "5" on the way to "512" is not a width. True then, with what was
+// typed. Not ImGui's InputScalar: it asserts where a click and keys arrive in one slow frame.
+static bool number(struct ui *ui, const char *id, struct ui_rect r, const char *shown, char typed[UI_NUMBER_BYTES])
 {
     ImGuiID key = ImGui::GetID(id);
-    T shown_value = ui->editing == key ? kept : *value;
-    const T by = step;
-    bool changed = false;
 
+    snprintf(typed, UI_NUMBER_BYTES, "%s", ui->editing == key ? ui->edited : shown);
     place(ui, r);
-    ImGui::InputScalar(id, type, &shown_value, step > 0 ? &by : nullptr, nullptr, format);
+    ImGui::InputText(id, typed, UI_NUMBER_BYTES, ImGuiInputTextFlags_CharsDecimal | ImGuiInputTextFlags_AutoSelectAll);
     ImGui::PopStyleVar();
     if (ImGui::IsItemActive()) {
         ui->editing = key;
-        *keep = shown_value;
+        snprintf(ui->edited, sizeof ui->edited, "%s", typed);
     } else if (ui->editing == key) {
         ui->editing = 0;
     }
-    if (ImGui::IsItemDeactivatedAfterEdit()) {
-        shown_value = std::min(std::max(shown_value, least), most);
-        changed = shown_value != *value;
-        *value = shown_value;
-    }
+    return ImGui::IsItemDeactivatedAfterEdit();
+}
+
+// "-" and "+" at the right end of r, which becomes narrower by them: -1, 1, or 0 for neither.
+static int step_buttons(struct ui *ui, const char *id, struct ui_rect *r)
+{
+    float wide = r->h, gap = ui_px(ui, 4);
+    char label[80];
+    int by = 0;
+
+    r->w -= 2 * (wide + gap);
+    ImGui::PushButtonRepeat(true);
+    snprintf(label, sizeof label, "−%s", id);
+    if (ui_button(ui, label, { r->x + r->w + gap, r->y, wide, r->h }, UI_PLAIN)) by = -1;
+    snprintf(label, sizeof label, "+%s", id);
+    if (ui_button(ui, label, { r->x + r->w + 2 * gap + wide, r->y, wide, r->h }, UI_PLAIN)) by = 1;
+    ImGui::PopButtonRepeat();
+    return by;
+}
+
+template <typename T> static bool take(T *value, T wanted, T least, T most)
+{
+    wanted = std::min(std::max(wanted, least), most);
+    bool changed = wanted < *value || wanted > *value;
+    *value = wanted;
     return changed;
+}
+
+static bool whole(struct ui *ui, const char *id, struct ui_rect r, int64_t *value, int64_t least, int64_t most)
+{
+    char shown_text[UI_NUMBER_BYTES], typed[UI_NUMBER_BYTES], *end;
+
+    snprintf(shown_text, sizeof shown_text, "%lld", static_cast<long long>(*value));
+    if (!number(ui, id, r, shown_text, typed)) return false;
+    long long wanted = strtoll(typed, &end, 10);
+    return end != typed && take<int64_t>(value, wanted, least, most);
 }
 
 bool ui_int(struct ui *ui, const char *id, struct ui_rect r, int *value, int least, int most, int step)
 {
-    int keep = static_cast<int>(ui->edited_whole);
-    bool changed = number<int>(ui, id, r, ImGuiDataType_S32, value, keep, least, most, step, nullptr, &keep);
-    if (ui->editing == ImGui::GetID(id)) ui->edited_whole = keep;
+    int by = step > 0 ? step_buttons(ui, id, &r) : 0;
+    int64_t wide = *value;
+    bool changed = by ? take<int64_t>(&wide, wide + by * step, least, most) : false;
+
+    changed |= whole(ui, id, r, &wide, least, most);
+    *value = static_cast<int>(wide);
     return changed;
 }
 
 bool ui_float(struct ui *ui, const char *id, struct ui_rect r, float *value, float least, float most, float step)
 {
-    float keep = static_cast<float>(ui->edited);
-    bool changed = number<float>(ui, id, r, ImGuiDataType_Float, value, keep, least, most, step, "%g", &keep);
-    if (ui->editing == ImGui::GetID(id)) ui->edited = keep;
-    return changed;
+    int by = step > 0 ? step_buttons(ui, id, &r) : 0;
+    char shown_text[UI_NUMBER_BYTES], typed[UI_NUMBER_BYTES], *end;
+
+    if (by && take(value, *value + static_cast<float>(by) * step, least, most)) return true;
+    snprintf(shown_text, sizeof shown_text, "%g", static_cast<double>(*value));
+    if (!number(ui, id, r, shown_text, typed)) return false;
+    float wanted = strtof(typed, &end);
+    return end != typed && std::isfinite(wanted) && take(value, wanted, least, most);
 }
 
 bool ui_seed(struct ui *ui, const char *id, struct ui_rect r, int64_t *value)
 {
-    int64_t keep = ui->edited_whole;
-    bool changed = number<int64_t>(ui, id, r, ImGuiDataType_S64, value, keep, -1, INT64_MAX, 0, nullptr, &keep);
-    if (ui->editing == ImGui::GetID(id)) ui->edited_whole = keep;
-    return changed;
+    return whole(ui, id, r, value, -1, INT64_MAX);
 }
 
 bool ui_choice(struct ui *ui, const char *id, struct ui_rect r, int *index, const char *const *names, int count)

@@ -153,8 +153,10 @@ void recipe_panel_show(struct window *w, struct ui_rect r)
     ui_int(ui, "##steps", row, &f->steps, 1, 1000, 1);
     ui_tip(ui, "Evaluations of the model");
     trace_mark(&w->trace, "steps", row, "%d", f->steps);
-    ui_float(ui, "##cfg", next_row(&g, "CFG scale"), &f->guidance, 1.0f, 100.0f, 0.5f);
+    row = next_row(&g, "CFG scale");
+    ui_float(ui, "##cfg", row, &f->guidance, 1.0f, 100.0f, 0.5f);
     ui_tip(ui, "How closely the prompt is followed; 1 paints twice as fast, without guidance");
+    trace_mark(&w->trace, "cfg", row, "%g", (double)f->guidance);
     show_size(w, next_row(&g, "Size"));
     show_seed(w, next_row(&g, "Seed"));
     row = next_row(&g, "Pictures");

@@ -334,6 +334,36 @@ static void keys_are_listed(void **state)
     assert_int_equal(desk_close().code, 0);
 }
 
+/* All that is done while a frame takes long arrives in one: a click, keys and Tab at once ended the program. */
+static void numbers_in_one_slow_frame(void **state)
+{
+    (void)state;
+    need_desk();
+    desk_open(OPTIONS "--steps 12 \"sea\"");
+    hands_click("tab.recipe");
+    desk_until("steps", "12");
+    hands_move("steps", 0.3, 0.5);
+    desk_rest(200);
+    kill(desk.window, SIGSTOP);
+    hands("xdotool click 1 key ctrl+a type 8");
+    kill(desk.window, SIGCONT);
+    desk_rest(300);
+    kill(desk.window, SIGSTOP);
+    hands_key("Tab");
+    kill(desk.window, SIGCONT);
+    assert_string_equal(desk_until("steps", "8").value, "8");
+    desk_rest(300);
+    hands_type("5");                            /* into the next field, all of which Tab has selected */
+    desk_rest(100);
+    hands_key("Return");
+    assert_string_equal(desk_until("cfg", "5").value, "5");
+    hands_move("steps", 0.96, 0.5);             /* + */
+    desk_rest(100);
+    hands("xdotool click 1");
+    desk_until("steps", "9");
+    assert_int_equal(desk_close().code, 0);
+}
+
 static void two_hundred_events(void **state)
 {
     static const char *const keys[] = { "a", "space", "Return", "BackSpace", "Left", "Right", "Up", "Down", "ctrl+a", "ctrl+z", "ctrl+y", "ctrl+x",
@@ -428,6 +458,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(history_restores, put_away),
         cmocka_unit_test_teardown(dropped, put_away),
         cmocka_unit_test_teardown(keys_are_listed, put_away),
+        cmocka_unit_test_teardown(numbers_in_one_slow_frame, put_away),
         cmocka_unit_test_teardown(two_hundred_events, put_away),
         cmocka_unit_test_teardown(ten_pictures, put_away),
         cmocka_unit_test_teardown(at_other_scales, put_away),
