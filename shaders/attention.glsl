@@ -1,10 +1,16 @@
-// What both cores of attention share: operands and the place of a workgroup. See attention.h.
+// What all cores of attention share: operands and the place of a workgroup. See attention.h.
 #include "attention.h"
 
 PARAMS(attention_params);
+#ifdef OCTETS                            // eight fp16 values at a time, as they are stored
+READS_WEIGHT(0, q);
+READS_WEIGHT(1, k);
+READS_WEIGHT(2, v);
+#else
 READS(0, q);
 READS(1, k);
 READS(2, v);
+#endif
 WRITES(3, y);
 
 const float LOG2_E = 1.44269504;         // exp(x) = exp2(x LOG2_E), folded into the scale

@@ -1,5 +1,5 @@
 // Cooperative matrices of M x N (sums, fp32), M x 16 and 16 x N (factors, fp16), which lie in the shared array cells by
-// rows: where a load or store begins and how far apart rows are is counted in cells.
+// rows, or TURNED by columns: where a load or store begins and how far apart rows are is counted in cells.
 //
 // Three forms of the same: KHR's; NV's for older compilers, where the constant_id of the scope tells what a matrix is
 // used for and the build rewrites the module to KHR's (cmake/khr_matrix.h); and with neither macro what they mean, done by
@@ -17,6 +17,7 @@
 #define FACTOR2 coopmat<float16_t, gl_ScopeSubgroup, 16, N, gl_MatrixUseB>
 #define ZERO_SUM                SUM(0.0)
 #define LOAD_FACTOR(m, at, gap) coopMatLoad(m, cells, at, gap, gl_CooperativeMatrixLayoutRowMajor)
+#define LOAD_TURNED(m, at, gap) coopMatLoad(m, cells, at, gap, gl_CooperativeMatrixLayoutColumnMajor)
 #define ADD_PRODUCT(s, a, b)    s = coopMatMulAdd(a, b, s)
 #define STORE_SUM(s, at, gap)   coopMatStore(s, cells, at, gap, gl_CooperativeMatrixLayoutRowMajor)
 
@@ -32,6 +33,7 @@ layout(constant_id = 102) const uint SCOPE_SUM = 3u;
 #define FACTOR2 fcoopmatNV<16, SCOPE_B, 16, N>
 #define ZERO_SUM                SUM(0.0)
 #define LOAD_FACTOR(m, at, gap) coopMatLoadNV(m, cells, at, gap, false)
+#define LOAD_TURNED(m, at, gap) coopMatLoadNV(m, cells, at, gap, true)
 #define ADD_PRODUCT(s, a, b)    s = coopMatMulAddNV(a, b, s)
 #define STORE_SUM(s, at, gap)   coopMatStoreNV(s, cells, at, gap, false)
 #endif
@@ -45,13 +47,36 @@ layout(constant_id = 102) const uint SCOPE_SUM = 3u;
 #define SUBGROUP (gl_LocalInvocationID.x / LANES)
 #define LANE     (gl_LocalInvocationID.x % LANES)
 
-struct factor { uint at, gap; };                          // stays where it is
-struct sums { vec4 low, high; };                          // lane i has columns 8 i % N .. + 7 of row 8 i / N, LANES >= M N / 8
+struct factor { uint at, gap; bool turned; };             // stays where it is
+struct lanes_sums { vec4 low, high; };                          // lane i has columns 8 i % N .. + 7 of row 8 i / N, LANES >= M N / 8
 
-void add_product(inout sums s, factor a, factor b)
+float half_of(uvec4 octet, uint i)
+{
+    return unpackHalf2x16(octet[i / 2u])[i % 2u];
+}
+
+void add_turned(inout lanes_sums s, factor a, factor b, uint row, uint octet)
+{
+    for (uint k = 0u; k < 16u; k += 8u) {
+        uvec4 left = cells[a.at + row * a.gap + k / 8u];
+        [[unroll]] for (uint j = 0u; j < 8u; j++) {
+            uvec4 right = cells[b.at + (octet * 8u + j) * b.gap + k / 8u];
+            float sum = 0.0;
+            [[unroll]] for (uint i = 0u; i < 8u; i++) sum += half_of(left, i) * half_of(right, i);
+            if (j < 4u) s.low[j] += sum;
+            else s.high[j - 4u] += sum;
+        }
+    }
+}
+
+void add_product(inout lanes_sums s, factor a, factor b)
 {
     uint row = LANE * 8u / N, octet = LANE * 8u % N / 8u;
     if (row >= M) return;
+    if (b.turned) {
+        add_turned(s, a, b, row, octet);
+        return;
+    }
     uvec4 left[2];
     left[0] = cells[a.at + row * a.gap];
     left[1] = cells[a.at + row * a.gap + 1u];
@@ -63,7 +88,7 @@ void add_product(inout sums s, factor a, factor b)
     }
 }
 
-void store_sums(sums s, uint to, uint gap)
+void store_sums(lanes_sums s, uint to, uint gap)
 {
     uint row = LANE * 8u / N, octet = LANE * 8u % N / 8u;
     if (row >= M) return;
@@ -71,11 +96,12 @@ void store_sums(sums s, uint to, uint gap)
     cells[to + row * gap + octet * 2u + 1u] = floatBitsToUint(s.high);
 }
 
-#define SUM     sums
+#define SUM     lanes_sums
 #define FACTOR1 factor
 #define FACTOR2 factor
-#define ZERO_SUM                sums(vec4(0.0), vec4(0.0))
-#define LOAD_FACTOR(m, at, gap) m = factor(at, gap)
+#define ZERO_SUM                lanes_sums(vec4(0.0), vec4(0.0))
+#define LOAD_FACTOR(m, at, gap) m = factor(at, gap, false)
+#define LOAD_TURNED(m, at, gap) m = factor(at, gap, true)
 #define ADD_PRODUCT(s, a, b)    add_product(s, a, b)
 #define STORE_SUM(s, at, gap)   store_sums(s, at, gap)
 #endif

@@ -173,17 +173,23 @@ static int uses(const struct vk_module *m, uint32_t opcode)
     return n;
 }
 
-static void the_programs_module_is_the_same_in_both_forms(void **state)
+static void check_forms(const char *nv_name, const char *khr_name)
 {
-    const struct vk_module *nv = module_of("gemm_matrix.f16.nv"), *khr = module_of("gemm_matrix.f16.khr");
+    const struct vk_module *nv = module_of(nv_name), *khr = module_of(khr_name);
 
-    (void)state;
     assert_int_equal(uses(khr, 4456), 3);
     for (uint32_t i = 0; i < 5; i++) {
         assert_int_equal(uses(khr, 4456 + i), uses(nv, 5358 + i));
         assert_int_equal(uses(khr, 5358 + i), 0);
     }
     assert_true(uses(khr, 4459) > 0);
+}
+
+static void the_programs_modules_are_the_same_in_both_forms(void **state)
+{
+    (void)state;
+    check_forms("gemm_matrix.f16.nv", "gemm_matrix.f16.khr");
+    check_forms("attention_matrix.f16.nv", "attention_matrix.f16.khr");
 }
 
 static const char *written(const struct vk_module *m, const char *name)
@@ -229,18 +235,21 @@ static void nvs_form_is_valid(void **state)
 {
     (void)state;
     check_valid("gemm_matrix.f16.nv");
+    check_valid("attention_matrix.f16.nv");
 }
 
 static void khrs_form_is_valid(void **state)
 {
     (void)state;
     check_valid("gemm_matrix.f16.khr");
+    check_valid("attention_matrix.f16.khr");
 }
 
 static void the_form_by_hand_is_valid(void **state)
 {
     (void)state;
     check_valid("gemm_matrix.f16.plain");
+    check_valid("attention_matrix.f16.plain");
 }
 
 int main(void)
@@ -249,7 +258,7 @@ int main(void)
         cmocka_unit_test(every_instruction_becomes_khrs),
         cmocka_unit_test(a_module_without_matrices_stays),
         cmocka_unit_test(what_it_cannot_know_is_refused),
-        cmocka_unit_test(the_programs_module_is_the_same_in_both_forms),
+        cmocka_unit_test(the_programs_modules_are_the_same_in_both_forms),
         cmocka_unit_test(nvs_form_is_valid),
         cmocka_unit_test(khrs_form_is_valid),
         cmocka_unit_test(the_form_by_hand_is_valid),

@@ -17,7 +17,8 @@ struct operands {
  * A score that is off by e makes its weight off by e, relatively, and so do the roundings of score - maximum and of
  * exp (Vulkan: 3 + 2 |argument| steps of 2^-23). The result is a quotient of two sums over the weights: each takes
  * the weights' errors, and roundings of its own of sqrt(S) 2^-24. Where products are taken in bf16 the weights are
- * rounded to 2^-9 as well, or to 2^-16 as the sum of two. */
+ * rounded to 2^-9 as well, or to 2^-16 as the sum of two; matrix units take them in fp16, rounded to 2^-11 or, below
+ * 2^-14, by 2^-25. */
 static void definition(const struct optest *t, const struct heads_case *h, const struct operands *in, uint32_t image,
                        uint32_t row, uint32_t head, double *score, double *score_off, double *y, double *tolerance)
 {
@@ -25,6 +26,7 @@ static void definition(const struct optest *t, const struct heads_case *h, const
     const float *q = in->q + ((size_t)image * h->queries + row) * channels + head * h->head_dim;
     const float *k = in->k + (size_t)image * h->keys * channels + head * h->head_dim;
     const float *v = in->v + (size_t)image * h->keys * channels + head * h->head_dim;
+    bool halves = strstr(t->combination, "matrix") && h->head_dim % 8 == 0 && h->head_dim <= 160;
     double scale = 1 / sqrt(h->head_dim), largest = -INFINITY, sum = 0, weights_off = 0;
 
     for (uint32_t j = 0; j < seen; j++) {
@@ -43,6 +45,7 @@ static void definition(const struct optest *t, const struct heads_case *h, const
         double below = largest - score[j];
         score_off[j] = expm1(score_off[j] + 0x1p-24 * below) + (3 + 2 * below) * 0x1p-23 + (t->bf16 ? 0x1p-9 : t->split ? 0x1p-16 : 0);
         score[j] = exp(-below);
+        if (halves) score_off[j] += fmax(0x1p-11, 0x1p-25 / fmax(score[j], 1e-280));
         sum += score[j];
     }
     for (uint32_t j = 0; j < seen; j++) weights_off += score[j] / sum * score_off[j];

@@ -113,15 +113,20 @@ static uint32_t matrix_stage_bytes(struct matrix_tile t)
     return 16 * (t.rows * 5 + 32 * (t.columns / 8 + 1));
 }
 
-static void gemm_matrix(const struct vulkan *v, const struct gemm_params *p, struct vk_plan *plan)
+static const char *form_name(const struct vulkan *v)
 {
     static const char *const forms[] = { "", "plain", "nv", "khr" };
+    return forms[v->matrix.form];
+}
+
+static void gemm_matrix(const struct vulkan *v, const struct gemm_params *p, struct vk_plan *plan)
+{
     bool plain = p->kernel_h * p->kernel_w == 1 && p->stride == 1 && p->upsample == 1 && !p->c2;
     uint32_t phases = p->flags & GEMM_PHASES ? 4 : 1;
 
     plan->split = choose_split(v, p);
     struct matrix_tile tile = choose_tile(v, p, plan->split);
-    snprintf(plan->module, sizeof plan->module, "gemm_matrix.f16.%s", forms[v->matrix.form]);
+    snprintf(plan->module, sizeof plan->module, "gemm_matrix.f16.%s", form_name(v));
     plan->writes = "af";
     plan->lanes = v->matrix.force_lanes ? v->matrix.lanes : 0;
     constant(plan, v->matrix.lanes * tile.columns / 16);
@@ -190,9 +195,39 @@ static void attention_tile(const struct attention_params *p, struct vk_plan *pla
     plan->rounds = (uint64_t)div_up(p->k_rows, 64) * (7 + div_up(p->head_dim, 16));
 }
 
+static uint32_t attention_matrix_bytes(uint32_t head_dim, uint32_t lanes)
+{
+    uint32_t gap = (head_dim + 15) / 16 * 2 + 1;
+    return 16 * (64 * gap + 32 * gap + 64 * 9 + 64 * 5) + 4 * lanes * 8;
+}
+
+/* Heads of whole octets that shared memory holds; others are left to tile. */
+static bool attention_suits_matrices(const struct vulkan *v, const struct dispatch *d, const struct vk_plan *plan)
+{
+    const struct attention_params *p = d->params;
+
+    return v->core == CORE_MATRIX && !plan->texel && !strcmp(d->variant, "f16") && v->matrix.m * v->matrix.n == 256 &&
+           p->head_dim % 8 == 0 && p->head_dim <= 160 && p->q_stride % 8 == 0 && p->k_stride % 8 == 0 &&
+           p->v_stride % 8 == 0 && d->reads[0].offset % 16 == 0 && d->reads[1].offset % 16 == 0 &&
+           d->reads[2].offset % 16 == 0 && attention_matrix_bytes(p->head_dim, v->matrix.lanes) <= v->limits.shared_bytes &&
+           4 * v->matrix.lanes <= v->limits.invocations;
+}
+
+static void attention_matrix(const struct vulkan *v, const struct attention_params *p, struct vk_plan *plan)
+{
+    snprintf(plan->module, sizeof plan->module, "attention_matrix.f16.%s", form_name(v));
+    plan->lanes = v->matrix.force_lanes ? v->matrix.lanes : 0;
+    constant(plan, 4 * v->matrix.lanes);
+    constant(plan, v->matrix.lanes);
+    constant(plan, p->head_dim / 8);
+    plan->groups = (uint64_t)div_up(p->q_rows, 64) * p->images * p->heads;
+    plan->rounds = (uint64_t)div_up(p->k_rows, 32) * (40 + 8 * div_up(p->head_dim, 16));
+}
+
 static void plan_attention(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
 {
     if (v->core == CORE_SOFT) attention_soft(v, d->params, plan);
+    else if (attention_suits_matrices(v, d, plan)) attention_matrix(v, d->params, plan);
     else attention_tile(d->params, plan);
 }
 
