@@ -45,6 +45,7 @@ struct ui {
     ImGuiID editing = 0; // the number field that is typed in, and what it holds
     char edited[UI_NUMBER_BYTES] = "";
     bool over = false;
+    bool close_list = false; // the open one, in this frame
 };
 
 extern const ImU32 imgui_palette[UI_COLORS];

@@ -112,6 +112,7 @@ void ui_end(struct ui *ui)
 
     ImGui::End();
     ImGui::Render();
+    ui->close_list = false;
     ui->gl.viewport(0, 0, static_cast<int>(size.x), static_cast<int>(size.y));
     ui->gl.color(back.x, back.y, back.z, 1);
     ui->gl.clear(GL_COLOR_BUFFER_BIT);
@@ -157,6 +158,12 @@ bool ui_popup_open(const struct ui *ui)
 {
     (void)ui;
     return ImGui::IsPopupOpen("", ImGuiPopupFlags_AnyPopup);
+}
+
+void ui_popup_close(struct ui *ui)
+{
+    ui->close_list = true;
+    ui_again(ui);
 }
 
 struct ui_rect ui_window(const struct ui *ui)

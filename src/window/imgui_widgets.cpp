@@ -156,6 +156,7 @@ bool ui_choice(struct ui *ui, const char *id, struct ui_rect r, int *index, cons
             if (i == *index && ImGui::IsWindowAppearing()) ImGui::SetScrollHereY();
             ImGui::PopID();
         }
+        if (ui->close_list) ImGui::CloseCurrentPopup();
         ImGui::EndCombo();
     }
     ImGui::PopStyleVar(2);

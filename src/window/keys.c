@@ -12,7 +12,8 @@ bool window_typing(const struct window *w)
 
 static void escape(struct window *w)
 {
-    if (w->help) w->help = false;
+    if (ui_popup_open(w->ui)) ui_popup_close(w->ui);
+    else if (w->help) w->help = false;
     else if (w->saving) w->saving = false;
     else if (window_busy(w)) window_stop(w);
     else if (w->view.split) w->view.split = false;

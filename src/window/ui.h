@@ -76,6 +76,7 @@ struct ui_mouse ui_mouse(const struct ui *ui);
 
 bool ui_field_typing(const struct ui *ui);         /* a field of ImGui's has the keyboard */
 bool ui_popup_open(const struct ui *ui);           /* an open list takes the keys */
+void ui_popup_close(struct ui *ui);                /* with this frame */
 struct ui_rect ui_window(const struct ui *ui);     /* 0, 0 and the size */
 float ui_px(const struct ui *ui, float at_96_dpi);
 
