@@ -63,14 +63,12 @@ VEC_INLINE void store_pair(uint16_t *step, uint32_t k, uint32_t c, __m512 even, 
     _mm512_store_si512(to + 2 * TILE, low);
 }
 
-/* Two rows of 16 floats to pairs of bf16, rounded (half a step up where both are as near). */
+/* Two rows of 16 floats to pairs of bf16, rounded. */
 VEC_INLINE __m512i round_pair_16(__m512 even, __m512 odd)
 {
-    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u), half = _mm512_set1_epi32(0x8000);
-    __m512i low = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(even), half), 16);
-    __m512i high = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(odd), half), upper);
-
-    return _mm512_or_si512(low, high);
+    static const uint16_t in_turn[32] = { 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
+                                          8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31 };
+    return _mm512_permutexvar_epi16(_mm512_loadu_si512(in_turn), (__m512i)_mm512_cvtne2ps_pbh(odd, even));
 }
 
 /* store_pair of high numbers alone. */
