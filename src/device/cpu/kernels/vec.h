@@ -85,7 +85,7 @@ VEC_INLINE vec vec_max(vec a, vec b)
 #endif
 }
 
-#if defined(__AMX_BF16__) && defined(__AMX_TILE__)
+#if defined(__AMX_BF16__) || defined(__AMXBF16__)    /* clang before 15 */
 #define VEC_AMX 1
 
 struct amx_config {            /* as the processor reads it */
