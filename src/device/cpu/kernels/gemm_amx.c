@@ -13,20 +13,6 @@
 
 #if VEC_AMX
 
-/* With --precision fast. Most of the work is in 3x3 convolutions and in a transformer's wide layers: those round inputs and
- * weights to bf16. A 1x1 convolution takes all that a block is given past that block, as it is: where it is off, everything
- * is. Square layers stand between, and round inputs only; so do a text's layers, where a second product costs nothing beside
- * reading the weights. SD1.5's UNet is then off by 8.5e-3; by 9.6e-3 if its 1x1 convolutions round, by 1.2e-2 if all do. */
-static uint32_t fast_products(const struct gemm_params *p)
-{
-    const uint32_t few_rows = 128;               /* of one image, or text */
-    bool square = p->cols == p->c1 + p->c2, picture = p->out_h > 1;
-
-    if (p->kernel_h * p->kernel_w > 1) return 1;
-    if (picture) return 3;
-    return square || p->out_w < few_rows ? 2 : 1;
-}
-
 static uint32_t chunk_of(const struct gemm_params *p, uint32_t products)
 {
     uint32_t most = products == 1 ? SINGLE_CHUNK : CHUNK;
@@ -170,7 +156,7 @@ static struct cpu_plan plan_exact(const struct cpu_args *a)
 
 static struct cpu_plan plan_fast(const struct cpu_args *a)
 {
-    return plan(a, fast_products(a->params));
+    return plan(a, gemm_fast_products(a->params));
 }
 
 static void run_exact(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, void *memory)
@@ -180,7 +166,7 @@ static void run_exact(const struct cpu_args *a, const struct cpu_plan *plan, uin
 
 static void run_fast(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, void *memory)
 {
-    run(a, plan, index, memory, fast_products(a->params));
+    run(a, plan, index, memory, gemm_fast_products(a->params));
 }
 
 const struct cpu_kernel CPU_NAME(gemm_amx) = { "gemm", "f32", false, plan_exact, run_exact };

@@ -1,7 +1,8 @@
 /* gemm with bf16 products and fp32 sums (--precision fast), for processors with bf16 dot products. Storage stays f32.
  *
  * A block's inputs are rounded to bf16 rows in the thread's memory, once for all panels; a panel's weights become
- * pairs of k, [k / 2][column][2], and each dot product adds two k at a time. */
+ * pairs of k, [k / 2][column][2], and each dot product adds two k at a time. Where more than one product would be needed
+ * (gemm_parts.h), fp32's own are as fast. */
 #include "device/cpu/kernels/gemm_parts.h"
 #include "device/cpu/kernels/tile.h"
 
@@ -16,8 +17,11 @@ struct memory {
     _Alignas(64) uint16_t panel[K_BLOCK * PANEL];         /* [block / 2][column][2] */
 };
 
+extern const struct cpu_kernel CPU_NAME(gemm);
+
 static struct cpu_plan plan(const struct cpu_args *a)
 {
+    if (gemm_fast_products(a->params) > 1) return CPU_NAME(gemm).plan(a);
     return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, PANELS, TILE_ROWS, 8, sizeof(struct memory) });
 }
 
@@ -95,6 +99,10 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     struct memory *m = memory;
     struct gemm_item *it = &m->item;
 
+    if (gemm_fast_products(a->params) > 1) {
+        CPU_NAME(gemm).run(a, plan, index, memory);
+        return;
+    }
     CPU_NAME(gemm_begin)(a, plan, index, K_BLOCK, it);
     for (uint32_t k = 0; k < it->k; k += it->block) {
         uint32_t length = least(it->k - k, it->block);
