@@ -7,8 +7,6 @@
 
 enum exit_code bench_run(const struct verb *verb, int argc, char **argv)
 {
-    static const char *const precisions[] = { "default", "fp32", "fast", NULL };
-    static const char *const winograds[] = { "auto", "off", NULL };
     char path[MODEL_PATH_BYTES], cache[4096];
     struct tinct_bench bench = { 0 };
     struct tinct_options options = { 0 };
@@ -24,8 +22,8 @@ enum exit_code bench_run(const struct verb *verb, int argc, char **argv)
         { OPTION_FLAG, "kernels", 0, NULL, "only matrix products and convolutions; no model needed", .target = &bench.kernels_only },
         { OPTION_TEXT, "device", 0, "NAME", "as tinct devices lists them", .target = &options.device },
         { OPTION_INT, "threads", 0, "N", "of the processor; its cores", .target = &options.threads, .least = 1, .most = 1024 },
-        { OPTION_CHOICE, "precision", 0, "fp32|fast", "fast on GPUs, fp32 elsewhere", .target = &precision, .choices = precisions },
-        { OPTION_CHOICE, "winograd", 0, "auto|off", "faster fp32 convolutions on the processor; auto", .target = &winograd, .choices = winograds },
+        { OPTION_CHOICE, "precision", 0, "fp32|fast", "fast on GPUs, fp32 elsewhere", .target = &precision, .choices = app_precisions },
+        { OPTION_CHOICE, "winograd", 0, "auto|off", "faster fp32 convolutions on the processor; auto", .target = &winograd, .choices = app_winograds },
         { OPTION_FLAG, "no-cache", 0, NULL, "pack the weights anew", .target = &options.no_weights_cache },
         { OPTION_FLAG, "json", 0, NULL, "as JSON, for programs", .target = &json },
         { 0 },

@@ -11,6 +11,9 @@
 
 enum { HELP_VALUE = 1000, COLUMN = 33 };
 
+const char *const app_precisions[] = { "default", "fp32", "fast", NULL };
+const char *const app_winograds[] = { "auto", "off", NULL };
+
 static size_t count_specs(const struct option_spec *specs)
 {
     size_t count = 0;

@@ -18,6 +18,10 @@ enum option_kind {
 };
 
 enum { OPTION_LIST_MOST = 64 };
+
+/* Choices that several verbs take. */
+extern const char *const app_precisions[]; /* in enum tinct_precision's order */
+extern const char *const app_winograds[];  /* 1: off */
 struct option_list {
     const char *values[OPTION_LIST_MOST];
     int count;

@@ -19,8 +19,6 @@
 #include "window.h"
 
 static const char *const rngs[] = { "cuda", "cpu", NULL };          /* in enum tinct_rng's order */
-static const char *const winograds[] = { "auto", "off", NULL };
-static const char *const precisions[] = { "default", "fp32", "fast", NULL }; /* in enum tinct_precision's */
 
 /* What the command line says. */
 struct paint {
@@ -97,8 +95,8 @@ static void describe_options(struct paint *p, struct option_spec specs[OPTIONS_M
         { OPTION_TEXT, "device", 0, "NAME", "cpu, vulkan, or a number or part of a name from\ntinct devices; the best GPU, else cpu",
           .target = &p->options.device },
         { OPTION_INT, "threads", 0, "N", "of the processor; its cores", .target = &p->options.threads, .least = 1, .most = 1024 },
-        { OPTION_CHOICE, "precision", 0, "fp32|fast", "fast on GPUs, fp32 elsewhere", .target = &p->precision, .choices = precisions },
-        { OPTION_CHOICE, "winograd", 0, "auto|off", "faster fp32 convolutions on the processor; auto", .target = &p->winograd, .choices = winograds },
+        { OPTION_CHOICE, "precision", 0, "fp32|fast", "fast on GPUs, fp32 elsewhere", .target = &p->precision, .choices = app_precisions },
+        { OPTION_CHOICE, "winograd", 0, "auto|off", "faster fp32 convolutions on the processor; auto", .target = &p->winograd, .choices = app_winograds },
         { OPTION_FLAG, "no-cache", 0, NULL, "neither use nor keep a model's packed weights, which\nmake the next start quick and take its size on disk",
           .target = &p->options.no_weights_cache },
         { OPTION_FLAG, "preview", 0, NULL, "see it appear in the window", .target = &p->preview },

@@ -116,13 +116,19 @@ static uint64_t pages(uint64_t bytes)
     return (bytes + PAGE - 1) / PAGE * PAGE;
 }
 
+/* Of the header and the sums behind it. */
+static size_t summed_bytes(const struct header *h)
+{
+    return (size_t)(sizeof *h + h->pieces * sizeof(uint64_t));
+}
+
 static void lay_out(struct packed *p)
 {
     struct header *h = &p->header;
 
     memcpy(h->magic, "tinct weights 1\n", sizeof h->magic);
     for (uint32_t i = 0; i < p->arenas; i++) h->pieces += (p->sizes[i] + PIECE - 1) / PIECE;
-    p->header_bytes = pages(sizeof *h + (h->pieces + 1) * sizeof(uint64_t));
+    p->header_bytes = pages(summed_bytes(h) + sizeof(uint64_t));
     h->file_bytes = p->header_bytes;
     for (uint32_t i = 0; i < p->arenas; i++) h->file_bytes += pages(p->sizes[i]);
 }
@@ -218,7 +224,7 @@ static bool sum_arenas(const struct packed *p, struct buffer *const *arenas, int
 /* The header's pages, with the sums; NULL: not what they should be. Free it. */
 static unsigned char *read_header(const struct packed *p, const struct file *file)
 {
-    size_t used = (size_t)(sizeof p->header + p->header.pieces * sizeof(uint64_t));
+    size_t used = summed_bytes(&p->header);
     unsigned char *bytes = malloc(p->header_bytes);
     uint64_t sum;
 
@@ -315,7 +321,7 @@ static bool make_room(const struct packed *p, struct tinct_err *err)
 
 static bool put_header(const struct packed *p, struct tinct_err *err)
 {
-    size_t used = (size_t)(sizeof p->header + p->header.pieces * sizeof(uint64_t));
+    size_t used = summed_bytes(&p->header);
     unsigned char *bytes = calloc(1, p->header_bytes);
 
     if (!bytes) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory to keep packed weights");

@@ -5,6 +5,11 @@
 
 static const struct tensor none;
 
+static uint32_t chunks_of(uint32_t pixels)
+{
+    return (pixels + GROUP_NORM_CHUNK - 1) / GROUP_NORM_CHUNK;
+}
+
 static bool shapes_fit(struct pass *pass, struct tensor y, struct tensor x, struct tensor x2, const struct norm *norm,
                        uint32_t groups)
 {
@@ -29,8 +34,14 @@ static struct group_norm_params params_of(struct tensor x, struct tensor x2, uin
 
     return (struct group_norm_params) {
         .images = images, .pixels = pixels, .c1 = tensor_channels(x), .c2 = tensor_channels(x2), .x1_stride = x.stride,
-        .x2_stride = x2.stride, .groups = groups, .chunks = (pixels + GROUP_NORM_CHUNK - 1) / GROUP_NORM_CHUNK, .eps = eps,
+        .x2_stride = x2.stride, .groups = groups, .chunks = chunks_of(pixels), .eps = eps,
     };
+}
+
+static void write_to(struct group_norm_params *p, struct tensor y, enum act act)
+{
+    p->y_stride = y.stride;
+    p->act = act == OP_ACT_SILU ? ACT_SILU : ACT_NONE;
 }
 
 /* A span that is not laid out by its dispatch's rows. */
@@ -77,8 +88,7 @@ void op_group_norm(struct pass *pass, struct tensor y, struct tensor x, struct t
     struct tensor parts = scratch_f32(pass, p.images * p.chunks * groups, 2);
     struct tensor stats = scratch_f32(pass, p.images * groups, 2);
 
-    p.y_stride = y.stride;
-    p.act = act == OP_ACT_SILU ? ACT_SILU : ACT_NONE;
+    write_to(&p, y, act);
     dispatch_parts(pass, &p, parts, x, x2);
     dispatch_stats(pass, &p, stats, parts);
     dispatch_apply(pass, &p, y, x, x2, stats, norm);
@@ -132,18 +142,12 @@ void op_group_norm_whole(struct pass *pass, struct tensor y, struct tensor x, st
     if (pass_failed(pass) || !shapes_fit(pass, y, x, x2, norm, groups)) return;
 
     struct group_norm_params p = params_of(x, x2, groups, eps);
-    p.y_stride = y.stride;
-    p.act = act == OP_ACT_SILU ? ACT_SILU : ACT_NONE;
+    write_to(&p, y, act);
     if ((act == OP_ACT_NONE || act == OP_ACT_SILU) && takes_whole(pass, &p, x.dtype)) whole(pass, p, y, x, x2, norm);
     else op_group_norm(pass, y, x, x2, norm, groups, eps, act);
 }
 
 /* ---- in parts -------------------------------------------------------------- */
-
-static uint32_t chunks_of(uint32_t pixels)
-{
-    return (pixels + GROUP_NORM_CHUNK - 1) / GROUP_NORM_CHUNK;
-}
 
 struct tensor scratch_group_norm_parts(struct pass *pass, uint32_t pixels, uint32_t groups)
 {
@@ -196,7 +200,6 @@ void op_group_norm_apply(struct pass *pass, struct tensor y, struct tensor x, st
         return;
 
     struct group_norm_params p = params_of(x, none, groups, 0);
-    p.y_stride = y.stride;
-    p.act = act == OP_ACT_SILU ? ACT_SILU : ACT_NONE;
+    write_to(&p, y, act);
     dispatch_apply(pass, &p, y, x, none, stats, norm);
 }

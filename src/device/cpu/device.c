@@ -173,6 +173,11 @@ static size_t call_fill(struct cpu_call *c, const struct cpu_device *device, con
     return c->plan.memory;
 }
 
+static size_t whole_pages(size_t bytes)
+{
+    return (bytes + 4095) / 4096 * 4096;
+}
+
 /* Threads' working memory: how a kernel cuts its work does not depend on where its operands lie. */
 static uint64_t pass_bytes(const struct pass *pass)
 {
@@ -188,7 +193,7 @@ static uint64_t pass_bytes(const struct pass *pass)
         size_t memory = call_fill(&call, device, &d);
         if (most < memory) most = memory;
     }
-    return (uint64_t)(most + 4095) / 4096 * 4096 * (uint64_t)device->threads;
+    return (uint64_t)whole_pages(most) * (uint64_t)device->threads;
 }
 
 static bool pass_compile(struct pass *pass, struct tinct_err *err)
@@ -203,7 +208,7 @@ static bool pass_compile(struct pass *pass, struct tinct_err *err)
         size_t memory = call_fill(&p->calls[i], device, &pass->calls[i].d);
         if (p->memory < memory) p->memory = memory;
     }
-    p->memory = (p->memory + 4095) / 4096 * 4096;
+    p->memory = whole_pages(p->memory);
     p->memories = cpu_memory_take(p->memory * (size_t)p->threads + 1);
     if (!p->memories) {
         free(p);

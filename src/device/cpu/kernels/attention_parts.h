@@ -31,38 +31,45 @@ static inline uint32_t parts(uint32_t whole, uint32_t part)
     return (whole + part - 1) / part;
 }
 
+/* x >= -126, or what stands for it, to a whole number in the low bits and a fraction f in -0.5..0.5; NaN stays. */
+VEC_INLINE vec split_power(vec x, vec *f)
+{
+    const vec round = vec_all(12582912.0f);        /* 1.5 2^23: adding it leaves an integer in the low bits */
+    vec shifted;
+
+    x = vec_max(vec_all(-126.0f), x);
+    shifted = x + round;
+    *f = x - (shifted - round);
+    return shifted;
+}
+
+VEC_INLINE vec scale_power(vec power, vec shifted)
+{
+    return (vec)((ivec)power + ((ivec)shifted << 23));
+}
+
 /* 2^x for x <= 0 (and up to 127), relative error <= 2e-7; below -126 that of -126. */
 VEC_INLINE vec exp2_below_0(vec x)
 {
-    const vec round = vec_all(12582912.0f);        /* 1.5 2^23: adding it leaves an integer in the low bits */
-    vec shifted, f, power;
+    vec f, shifted = split_power(x, &f), power = vec_all(1.3215983e-3f);
 
-    x = vec_max(vec_all(-126.0f), x);              /* NaN stays */
-    shifted = x + round;
-    f = x - (shifted - round);
-    power = vec_all(1.3215983e-3f);
     power = power * f + vec_all(9.6741142e-3f);
     power = power * f + vec_all(5.5509776e-2f);
     power = power * f + vec_all(2.4022186e-1f);
     power = power * f + vec_all(6.9314671e-1f);
     power = power * f + vec_all(1.0f);
-    return (vec)((ivec)power + ((ivec)shifted << 23));
+    return scale_power(power, shifted);
 }
 
 /* The same with a relative error <= 8e-5, for weights that are rounded to bf16. */
 VEC_INLINE vec rough_exp2_below_0(vec x)
 {
-    const vec round = vec_all(12582912.0f);
-    vec shifted, f, power;
+    vec f, shifted = split_power(x, &f), power = vec_all(5.517155e-2f);
 
-    x = vec_max(vec_all(-126.0f), x);
-    shifted = x + round;
-    f = x - (shifted - round);
-    power = vec_all(5.517155e-2f);
     power = power * f + vec_all(2.4261136e-1f);
     power = power * f + vec_all(6.9326102e-1f);
     power = power * f + vec_all(9.9992806e-1f);
-    return (vec)((ivec)power + ((ivec)shifted << 23));
+    return scale_power(power, shifted);
 }
 
 /* to [head_dim][LANES] = queries, times scale log2(e); 0 in lanes beyond the last. */
