@@ -17,11 +17,12 @@ from common import EMA, Log, batches, launch, rate_at, save, train_dir
 from diffusion import STEPS, epsilon_loss, noised
 from latents import load_shards
 from nets import UNet
+from optimiser import Optimiser
 from scenes import sample
 from text import TextEncoder, Tokenizer, known_ids
 
 PEAK = {128: 1e-3, 256: 4e-4}
-DEFAULT_STEPS = {("cpu", 128): 8000, ("cpu", 256): 3500, ("cuda", 128): 6000, ("cuda", 256): 6000}
+DEFAULT_STEPS = {("cpu", 128): 2600, ("cpu", 256): 1200, ("cuda", 128): 6000, ("cuda", 256): 6000}
 BATCH = {("cpu", 128): 32, ("cpu", 256): 8, ("cuda", 128): 256, ("cuda", 256): 96}
 EMPTY, TEXT_RATE, SAVE_SECONDS = 0.10, 0.5, 180
 
@@ -59,8 +60,7 @@ def stage(team, args):
     tokenizer = Tokenizer()
     known = known_ids(tokenizer)
     model = Model(known).to(team.device, memory_format=torch.channels_last).train()
-    optimiser = torch.optim.AdamW([{"params": model.unet.parameters(), "scale": 1.0}, {"params": model.text.parameters(), "scale": TEXT_RATE}],
-                                  PEAK[args.side], (0.9, 0.99), weight_decay=1e-2, fused=True)
+    optimiser = Optimiser([(model.unet, 1.0), (model.text, TEXT_RATE)])
     ema, first = EMA(model, 0.997 if args.side == 128 else 0.999), 0
     if path.exists():
         old = torch.load(path, map_location=team.device)
@@ -89,16 +89,13 @@ def stage(team, args):
     step = first - 1
     for step in range(first, args.steps):
         z, ids, t, noise = (v.to(team.device, non_blocking=True) for v in next(data))
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, args.steps, PEAK[args.side] * (2 if gpu else 1), warm=300, hold=0.5) * group["scale"]
         with team.autocast():
             predicted = model(noised(z, t, noise).contiguous(memory_format=torch.channels_last), t, ids)
         loss = epsilon_loss(predicted, noise, t)
         loss.backward()
         team.average(list(model.parameters()))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.step(rate_at(step, args.steps, PEAK[args.side] * (2 if gpu else 1), warm=100, hold=0.5))
         if team.rank == 0:
             ema.update(model)
             log.add(step, args.steps, loss=loss.detach())
