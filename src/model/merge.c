@@ -151,14 +151,14 @@ static int by_weight(const void *a, const void *b)
 
 /* ---- from set to set ------------------------------------------------------ */
 
-/* The terms of a weight, and past them. */
+/* The terms of a weight, NULL where it has none, and past them. */
 static const struct placed_term *terms_of(const struct set *set, uint32_t *at, uint32_t weight, uint32_t *count)
 {
     uint32_t first = *at;
 
     while (*at < set->count && set->terms[*at].weight == weight) ++*at;
     *count = *at - first;
-    return set->terms + first;
+    return *count ? set->terms + first : NULL;
 }
 
 static bool same_terms(const struct placed_term *a, const struct placed_term *b, uint32_t count)

@@ -138,6 +138,9 @@ static inline void desk_open(const char *arguments)
         redirect(0, "/dev/null", O_RDONLY);
         redirect(1, ".stdout", O_WRONLY | O_CREAT | O_TRUNC);
         redirect(2, ".stderr", O_WRONLY | O_CREAT | O_TRUNC);
+#ifdef STAYING
+        setenv("LD_PRELOAD", STAYING, 1);
+#endif
         execv(program_path, argv);
         _exit(99);
     }

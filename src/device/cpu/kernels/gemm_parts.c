@@ -212,15 +212,15 @@ VEC_INLINE void store_columns(const struct cpu_args *a, const float *sums, size_
                               uint32_t count)
 {
     const struct gemm_params *p = a->params;
-    const float *bias = (const float *)a->reads[3] + column;
-    const float *per_image = (const float *)a->reads[4] + (size_t)image * p->per_image_stride + column;
+    const float *bias = a->reads[3], *per_image = a->reads[4];      /* NULL without their flags */
+    size_t image_at = (size_t)image * p->per_image_stride + column;
     float v[PANEL];
 
     for (int i = 0; i < PANEL; i++) v[i] = sums[i] * p->scale;
     if (p->flags & GEMM_BIAS)
-        for (uint32_t i = 0; i < count; i++) v[i] += bias[i];
+        for (uint32_t i = 0; i < count; i++) v[i] += bias[column + i];
     if (p->flags & GEMM_PER_IMAGE)
-        for (uint32_t i = 0; i < count; i++) v[i] += per_image[i];
+        for (uint32_t i = 0; i < count; i++) v[i] += per_image[image_at + i];
     activate(v, p->act);
     if (p->act == ACT_GEGLU) {
         column /= 2;

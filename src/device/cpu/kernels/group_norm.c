@@ -24,6 +24,12 @@ static uint32_t channels_of(const struct cpu_args *a)
     return p->c1 + p->c2;
 }
 
+static int sources_of(const struct cpu_args *a)
+{
+    const struct group_norm_params *p = a->params;
+    return p->c2 ? 2 : 1;
+}
+
 static struct source source_of(const struct cpu_args *a, int i)
 {
     const struct group_norm_params *p = a->params;
@@ -69,7 +75,7 @@ static void stats_item(const struct cpu_args *a, const struct cpu_plan *plan, ui
     uint32_t first = image * p->pixels + chunk * plan->rows;
     float *sums = memory, *mean = sums + channels, *partial = (float *)a->writes[0] + (size_t)item * p->groups * 2;
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < sources_of(a); i++) {
         struct source s = source_of(a, i);
         add_up(&s, first, pixels, mean, 1, sums);
     }
@@ -77,7 +83,7 @@ static void stats_item(const struct cpu_args *a, const struct cpu_plan *plan, ui
         partial[2 * g] = (float)(total(sums + g * width, width) / ((double)pixels * width));
         for (uint32_t c = 0; c < width; c++) mean[g * width + c] = partial[2 * g];
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < sources_of(a); i++) {
         struct source s = source_of(a, i);
         add_up(&s, first, pixels, mean, 2, sums);
     }
@@ -155,12 +161,11 @@ static void apply_item(const struct cpu_args *a, const struct cpu_plan *plan, ui
         mean[c] = stats[c / width * 2];
         factor[c] = stats[c / width * 2 + 1] * gamma[c];
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < sources_of(a); i++) {
         struct source s = source_of(a, i);
         for (size_t pixel = (size_t)image * p->pixels + first; pixel < (size_t)image * p->pixels + end; pixel++)
-            if (s.channels)
-                apply_row(s.x + pixel * s.stride, mean + s.first, factor + s.first, beta + s.first,
-                          (float *)a->writes[0] + pixel * p->y_stride + s.first, s.channels, p->act);
+            apply_row(s.x + pixel * s.stride, mean + s.first, factor + s.first, beta + s.first,
+                      (float *)a->writes[0] + pixel * p->y_stride + s.first, s.channels, p->act);
     }
 }
 

@@ -29,12 +29,12 @@ static struct cpu_plan plan(const struct cpu_args *a)
 static void begin_sums(const struct cpu_args *a, float *sums, size_t first, uint32_t count)
 {
     const struct lora_merge_params *p = a->params;
-    const float *delta = (const float *)a->reads[4] + first;
+    const float *delta = a->reads[4];          /* NULL without MERGE_DELTA */
 
     if (p->flags & MERGE_HALF) widen_f16(sums, (const uint16_t *)a->reads[0] + first, count);
     else memcpy(sums, (const float *)a->reads[1] + first, count * sizeof *sums);
     if (p->flags & MERGE_DELTA)
-        for (uint32_t i = 0; i < count; i++) sums[i] += delta[i];
+        for (uint32_t i = 0; i < count; i++) sums[i] += delta[first + i];
 }
 
 static void multiply(const struct lora_merge_params *p, struct memory *m, const float *a, const float *b, uint32_t rows)

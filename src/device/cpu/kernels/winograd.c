@@ -89,8 +89,8 @@ static void run_in(const struct cpu_args *a, const struct cpu_plan *plan, uint32
 VEC_INLINE void store_tile(const struct cpu_args *a, struct spot s, const vec *m, uint32_t c, uint32_t count)
 {
     const struct winograd_params *p = a->params;
-    const float *bias = (const float *)a->reads[1] + c;
-    const float *per_image = (const float *)a->reads[2] + (size_t)s.image * p->per_image_stride + c;
+    const float *bias = a->reads[1], *per_image = a->reads[2];      /* NULL without their flags */
+    size_t image_at = (size_t)s.image * p->per_image_stride + c;
     float v[VEC_WIDTH];
 
     for (uint32_t y = 0; y < OUT && s.y + y < p->h; y++)
@@ -98,9 +98,9 @@ VEC_INLINE void store_tile(const struct cpu_args *a, struct spot s, const vec *m
             size_t row = ((size_t)s.image * p->h + s.y + y) * p->w + s.x + x;
             vec_store(v, m[y * SIDE + x]);
             if (p->flags & GEMM_BIAS)
-                for (uint32_t i = 0; i < count; i++) v[i] += bias[i];
+                for (uint32_t i = 0; i < count; i++) v[i] += bias[c + i];
             if (p->flags & GEMM_PER_IMAGE)
-                for (uint32_t i = 0; i < count; i++) v[i] += per_image[i];
+                for (uint32_t i = 0; i < count; i++) v[i] += per_image[image_at + i];
             if (p->flags & GEMM_RESIDUAL)
                 for (uint32_t i = 0; i < count; i++) v[i] += ((const float *)a->reads[3])[row * p->residual_stride + c + i];
             float *to = (float *)a->writes[0] + row * p->y_stride + c;
