@@ -1,7 +1,8 @@
 """Whole pictures against the diffusers pipeline: same weights, same noise, 20 steps of Euler, CFG 7. Prints TAP.
 
-    pictures.py TINCT_PROGRAM CHECKPOINT VOCABULARY_GZ [--devices cpu] [--size 256] [--prompt TEXT] [--loras]
+    pictures.py TINCT_PROGRAM CHECKPOINT VOCABULARY_GZ [--devices cpu] [--size 256] [--prompt TEXT] [--loras] [--demo]
 
+--demo: the checkpoint is models/tinct-demo.safetensors, which diffusers reads by itself, with `from_single_file`.
 --loras: with two LoRAs, one in kohya's spelling on attention and text encoder, one in peft's on convolutions too, which
 diffusers loads and fuses.
 
@@ -9,8 +10,6 @@ With two devices their pictures are compared with each other too. The noise is d
 Box-Muller as CUDA does), so that the generator is part of what is checked.
 """
 import argparse
-import gzip
-import json
 import os
 import subprocess
 import sys
@@ -18,9 +17,8 @@ import tempfile
 
 import numpy as np
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+from diffusers import EulerDiscreteScheduler
 from PIL import Image
-from transformers import CLIPTokenizer
 
 import lora_files
 import reference
@@ -37,26 +35,6 @@ def philox(seed, count):
     u = c[0].astype(np.float64) * 2.0 ** -32 + 2.0 ** -33
     v = 2 * np.pi * (c[1].astype(np.float64) * 2.0 ** -32 + 2.0 ** -33)
     return (np.sqrt(-2 * np.log(u)) * np.sin(v)).astype(np.float32)
-
-
-def tokenizer(vocabulary, folder):
-    """CLIPTokenizer from the published merges, as CLIP's own code reads them."""
-    lines = gzip.open(vocabulary).read().decode("utf-8").split("\n")
-    merges = [line for line in lines[1:49152 - 256 - 2 + 1]]
-    printable = list(range(33, 127)) + list(range(161, 173)) + list(range(174, 256))
-    characters = [chr(b) for b in printable]
-    n = 0
-    for b in range(256):
-        if b not in printable:
-            characters.append(chr(256 + n))
-            n += 1
-    words = characters + [c + "</w>" for c in characters] + ["".join(m.split()) for m in merges] + ["<|startoftext|>", "<|endoftext|>"]
-    with open(os.path.join(folder, "vocab.json"), "w") as f:
-        json.dump({w: i for i, w in enumerate(words)}, f)
-    with open(os.path.join(folder, "merges.txt"), "w") as f:
-        f.write("#version: 0.2\n" + "\n".join(merges) + "\n")
-    return CLIPTokenizer(os.path.join(folder, "vocab.json"), os.path.join(folder, "merges.txt"), pad_token="<|endoftext|>",
-                         model_max_length=77)
 
 
 def uniform_sigmas(steps):
@@ -85,23 +63,26 @@ def with_loras(pipe, folder):
     return "".join(f"<lora:{name}:{weight}>" for name, weight in WEIGHTS.items()), counts
 
 
+def by_itself(checkpoint, vocabulary):
+    """The demo model as its makers open it."""
+    os.environ["TINCT_VOCAB"] = vocabulary
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "models", "demo"))
+    import hf
+    return hf.pipeline(checkpoint)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("tinct"); p.add_argument("checkpoint"); p.add_argument("vocabulary")
     p.add_argument("--devices", default="cpu"); p.add_argument("--size", type=int, default=256)
     p.add_argument("--prompt", default="a lovely cat on a red sofa, oil painting"); p.add_argument("--negative", default="blurry")
-    p.add_argument("--loras", action="store_true")
+    p.add_argument("--loras", action="store_true"); p.add_argument("--demo", action="store_true")
     a = p.parse_args()
     torch.set_num_threads(os.cpu_count())
     n, steps, seed = a.size // 8, 20, 42
     with tempfile.TemporaryDirectory() as folder:
-        sd = reference.load(a.checkpoint)
-        scheduler = EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
-        pipe = StableDiffusionPipeline(vae=reference.vae(sd), text_encoder=reference.text(sd), tokenizer=tokenizer(a.vocabulary, folder),
-                                       unet=reference.unet(sd), scheduler=scheduler, safety_checker=None, feature_extractor=None,
-                                       requires_safety_checker=False)
-        pipe.set_progress_bar_config(disable=True)
-        del sd
+        pipe = by_itself(a.checkpoint, a.vocabulary) if a.demo else reference.pipeline(a.checkpoint, a.vocabulary)
+        pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
         plain = pipe(a.prompt, num_inference_steps=2, guidance_scale=1.0, width=64, height=64, output_type="np",
                      latents=torch.ones(1, 4, 8, 8)).images if a.loras else None
         tags, counts = with_loras(pipe, folder) if a.loras else ("", [])

@@ -1,14 +1,17 @@
 """The reference implementations on a checkpoint's own weights: transformers' CLIPTextModel, diffusers' UNet2DConditionModel
 and AutoencoderKL, built without any hub. Sizes are read off the tensors' shapes."""
+import gzip
+import json
 import os
+import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from safetensors.torch import load_file
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 
@@ -80,3 +83,34 @@ def hidden_states(model, ids, skip):
         out = model(ids, output_hidden_states=True)
         inner = getattr(model, "text_model", model)
         return inner.final_layer_norm(out.hidden_states[-skip])
+
+
+def tokenizer(vocabulary):
+    """CLIPTokenizer from the published merges, as CLIP's own code reads them."""
+    lines = gzip.open(vocabulary).read().decode("utf-8").split("\n")
+    merges = [line for line in lines[1:49152 - 256 - 2 + 1]]
+    printable = list(range(33, 127)) + list(range(161, 173)) + list(range(174, 256))
+    characters = [chr(b) for b in printable]
+    n = 0
+    for b in range(256):
+        if b not in printable:
+            characters.append(chr(256 + n))
+            n += 1
+    words = characters + [c + "</w>" for c in characters] + ["".join(m.split()) for m in merges] + ["<|startoftext|>", "<|endoftext|>"]
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "vocab.json"), "w") as f:
+            json.dump({w: i for i, w in enumerate(words)}, f)
+        with open(os.path.join(folder, "merges.txt"), "w") as f:
+            f.write("#version: 0.2\n" + "\n".join(merges) + "\n")
+        return CLIPTokenizer(os.path.join(folder, "vocab.json"), os.path.join(folder, "merges.txt"), pad_token="<|endoftext|>",
+                             model_max_length=77)
+
+
+def pipeline(checkpoint, vocabulary):
+    """All of it, with a scheduler to be replaced."""
+    sd = load(checkpoint)
+    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    pipe = StableDiffusionPipeline(vae=vae(sd), text_encoder=text(sd), tokenizer=tokenizer(vocabulary), unet=unet(sd),
+                                   scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
