@@ -49,6 +49,11 @@ class Team:
         for g, mean in zip(grads, flat.split([g.numel() for g in grads])):
             g.copy_(mean.view_as(g))
 
+    def meet(self):
+        """Goes on when all processes are here."""
+        if self.world > 1:
+            dist.barrier()
+
     def together(self, value):
         """rank 0's value, in all processes: for decisions taken by the clock."""
         if self.world == 1:

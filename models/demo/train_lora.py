@@ -28,7 +28,8 @@ from norm import GroupNorm
 from scenes import sample
 from people import PEOPLE
 
-PICTURES, SHARE = 1200, 0.72            # drawings of the LoRA's own; their share of a batch
+PICTURES, SHARD = 800, 200              # drawings of the LoRA's own; so many a file of latents
+SHARE = 0.72                            # of a batch
 BATCH = {"cpu": 4, "cuda": 32}
 MOST_BYTES = 1_500_000
 SEED = 1 << 29                          # scenes of LoRAs begin here
@@ -51,18 +52,20 @@ def own_scene(name, i):
 
 @torch.no_grad()
 def own_latents(name, team):
-    """Latents of the LoRA's own drawings, encoded once."""
-    path = shard_path(256, 0, name)
-    if not path.exists() and team.rank == 0:
-        vae, mean, std = newest_vae(team.device)
+    """Latents of the LoRA's own drawings, encoded once, a shard a core."""
+    vae, mean, std = newest_vae(team.device)
+    for index in range(team.rank, PICTURES // SHARD, team.world):
+        path = shard_path(256, index, name)
+        if path.exists():
+            continue
         rows = []
-        for i in range(0, PICTURES, 8):
+        for i in range(index * SHARD, (index + 1) * SHARD, 8):
             with team.autocast():
                 x = pictures([own_scene(name, i + j) for j in range(8)], 256).to(team.device)
                 rows.append(((vae.encode(x)[0] - mean) / std).half().cpu())
         keep_checkpoint(path, torch.cat(rows))
-    team.together(0)
-    return torch.load(path)
+    team.meet()
+    return load_shards(256, name)
 
 
 def attention(attn, x, encoder_hidden_states=None, **_):

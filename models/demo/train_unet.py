@@ -61,7 +61,7 @@ def stage(team, args):
     known = known_ids(tokenizer)
     model = Model(known).to(team.device, memory_format=torch.channels_last).train()
     optimiser = Optimiser([(model.unet, 1.0), (model.text, TEXT_RATE)])
-    ema, first = EMA(model, 0.997 if args.side == 128 else 0.999), 0
+    ema, first = EMA(model, 0.997 if args.side == 128 else 0.995), 0
     if path.exists():
         old = torch.load(path, map_location=team.device)
         if old["known"] != known:
