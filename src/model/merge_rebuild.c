@@ -14,6 +14,7 @@ enum {
     MOST_RANKS = 1 << 16,          /* of a weight; a software driver's loop ends soon after */
 };
 static const uint64_t default_piece_bytes = 16ull << 20;
+static const uint64_t in_place_piece_bytes = 64ull << 20;       /* where they take no working memory */
 
 struct group {                     /* slices worked on together */
     uint32_t first, count;
@@ -40,6 +41,17 @@ struct run {
 static uint64_t aligned(uint64_t bytes)
 {
     return (bytes + SPAN_ALIGN - 1) / SPAN_ALIGN * SPAN_ALIGN;
+}
+
+static void tell(struct run *run, const struct tinct_err *err)
+{
+    if (!atomic_flag_test_and_set(&run->told)) run->err = *err;
+}
+
+static bool was_told(const struct run *run, struct tinct_err *err)
+{
+    if (run->err.code != TINCT_OK && err) *err = run->err;
+    return run->err.code != TINCT_OK;
 }
 
 /* ---- slices and groups ---------------------------------------------------- */
@@ -177,9 +189,10 @@ static bool form_groups(struct run *run, uint64_t piece, struct tinct_err *err)
 
 static bool plan(struct run *run, const struct rebuild *list, uint32_t count, struct tinct_err *err)
 {
-    uint64_t piece = run->options->piece_bytes ? run->options->piece_bytes : default_piece_bytes;
+    uint64_t piece = run->options->piece_bytes;
 
     run->shared = count && buffer_map(weights_entry(run->ws, list[0].weight).place.buffer);
+    if (!piece) piece = run->shared ? in_place_piece_bytes : default_piece_bytes;
     for (uint32_t i = 0; i < count; i++)
         if (weights_entry(run->ws, list[i].weight).job->form == PACK_WEIGHT && !cut(run, &list[i], piece, err))
             return false;
@@ -200,20 +213,58 @@ static void *weight_pointer(const struct slice *s)
     return (char *)buffer_map(place->buffer) + place->offset + (uint64_t)s->first * s->shape.k_padded * PANEL * 2;
 }
 
+static void *w0_pointer(const struct run *run, const struct slice *s)
+{
+    return s->in_place ? weight_pointer(s) : run->host + s->w0_at;
+}
+
+/* The file of packed weights has its bytes as they are wanted. */
+static bool is_kept(const struct run *run, const struct slice *s)
+{
+    return s->w0_dtype == DTYPE_F16 && weights_kept(run->ws);
+}
+
+struct reading {
+    struct run *run;
+    const struct slice *slices[GROUP_SLICES];
+    uint32_t ends[GROUP_SLICES];   /* panels up to each one's last */
+};
+
+static void read_panel(void *ctx, uint32_t index)
+{
+    const struct reading *r = ctx;
+    struct tinct_err err = { 0 };
+    uint32_t i = 0;
+
+    while (index >= r->ends[i]) i++;
+    const struct slice *s = r->slices[i];
+    uint32_t panel = index - (r->ends[i] - s->panels);
+    uint64_t size = (uint64_t)s->shape.k_padded * PANEL * dtype_size(DTYPE_F16);
+    if (!weights_read(r->run->ws, (char *)w0_pointer(r->run, s) + panel * size, s->of->weight, (s->first + panel) * size,
+                      (size_t)size, &err))
+        tell(r->run, &err);
+}
+
 static bool read_w0(struct run *run, const struct group *g, struct tinct_err *err)
 {
     struct pack_job jobs[GROUP_SLICES];
+    struct reading reading = { .run = run };
+    uint32_t packed = 0, kept = 0, panels = 0;
 
     for (uint32_t i = 0; i < g->count; i++) {
         const struct slice *s = &run->slices[g->first + i];
-        jobs[i] = (struct pack_job) {
-            .form = s->w0_dtype == DTYPE_F16 ? PACK_WEIGHT : PACK_WEIGHT_F32, .recipe = *merge_recipe(s),
-            .out = s->in_place ? weight_pointer(s) : run->host + s->w0_at,
-            .first_panel = s->first, .panels = s->panels,
-        };
         run->touched |= s->in_place;
+        if (is_kept(run, s)) {
+            reading.slices[kept] = s;
+            reading.ends[kept++] = panels += s->panels;
+        } else
+            jobs[packed++] = (struct pack_job) {
+                .form = s->w0_dtype == DTYPE_F16 ? PACK_WEIGHT : PACK_WEIGHT_F32, .recipe = *merge_recipe(s),
+                .out = w0_pointer(run, s), .first_panel = s->first, .panels = s->panels,
+            };
     }
-    return pack_run(jobs, g->count, run->options->threads, err);
+    thread_for(panels, run->options->threads, read_panel, &reading);
+    return !was_told(run, err) && pack_run(jobs, packed, run->options->threads, err);
 }
 
 struct filling {
@@ -227,8 +278,7 @@ static void fill_one(void *ctx, uint32_t index)
     const struct slice *s = &f->run->slices[f->group->first + index];
     struct tinct_err err = { 0 };
 
-    if (!s->ranks || merge_factors(s, f->run->host, &err)) return;
-    if (!atomic_flag_test_and_set(&f->run->told)) f->run->err = err;
+    if (s->ranks && !merge_factors(s, f->run->host, &err)) tell(f->run, &err);
 }
 
 /* Slices of one weight follow each other, so its sum is kept from one to the next. */
@@ -322,10 +372,7 @@ static bool rebuild_group(struct run *run, const struct group *g, struct tinct_e
 
     memset(run->host, 0, (size_t)GROUP_SLICES * SPAN_ALIGN);
     thread_for(g->count, run->options->threads, fill_one, &filling);
-    if (run->err.code != TINCT_OK) {
-        if (err) *err = run->err;
-        return false;
-    }
+    if (was_told(run, err)) return false;
     for (uint32_t i = 0; i < g->count; i++)
         if (run->slices[g->first + i].dense && !fill_delta(run, &run->slices[g->first + i], err)) return false;
     return read_w0(run, g, err) && send(run, g, err) && dispatch(run, g, err) && check_flags(run, g, err);

@@ -40,6 +40,7 @@ struct packed {
     uint32_t arenas;
     struct header header;
     uint64_t header_bytes;         /* whole pages */
+    struct file *file;             /* once it is sound */
     int lock;                      /* on the folder, while writing; -1 */
     struct save *save;             /* while it is written */
     struct buffer *const *from;
@@ -162,6 +163,7 @@ void packed_free(struct packed *p)
     if (!p) return;
     packed_settle(p, NULL);
     if (p->lock >= 0) close(p->lock);
+    file_close(p->file);
     free(p->folder);
     free(p->path);
     free(p);
@@ -248,7 +250,7 @@ static bool map_arenas(const struct packed *p, const struct file *file, struct d
     return true;
 }
 
-bool packed_map(const struct packed *p, struct device *device, int threads, struct buffer **arenas)
+bool packed_map(struct packed *p, struct device *device, int threads, struct buffer **arenas)
 {
     struct file *file = file_open(p->path, NULL);
     unsigned char *header = file ? read_header(p, file) : NULL;
@@ -256,13 +258,28 @@ bool packed_map(const struct packed *p, struct device *device, int threads, stru
               sum_arenas(p, arenas, threads, (uint64_t *)(void *)(header + sizeof p->header), true);
 
     free(header);
-    file_close(file);
     for (uint32_t i = 0; !ok && i < p->arenas; i++) {
         buffer_free(arenas[i]);
         arenas[i] = NULL;
     }
-    if (ok) utimensat(AT_FDCWD, p->path, NULL, 0);      /* used just now */
+    if (ok) {
+        utimensat(AT_FDCWD, p->path, NULL, 0);      /* used just now */
+        p->file = file;
+    } else file_close(file);
     return ok;
+}
+
+bool packed_there(const struct packed *p)
+{
+    return p->file != NULL;
+}
+
+bool packed_read(const struct packed *p, void *out, uint32_t arena, uint64_t offset, size_t size, struct tinct_err *err)
+{
+    uint64_t at = p->header_bytes + offset;
+
+    for (uint32_t i = 0; i < arena; i++) at += pages(p->sizes[i]);
+    return file_read(p->file, out, at, size, err);
 }
 
 /* ---- making room ------------------------------------------------------------ */
@@ -377,6 +394,7 @@ bool packed_settle(struct packed *p, struct tinct_err *err)
     p->writing = false;
     if (p->lock >= 0) close(p->lock);
     p->lock = -1;
-    if (p->err.code != TINCT_OK && err) *err = p->err;
+    if (p->err.code == TINCT_OK) p->file = file_open(p->path, NULL);
+    else if (err) *err = p->err;
     return p->err.code == TINCT_OK;
 }

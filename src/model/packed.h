@@ -35,7 +35,7 @@ struct packed *packed_create(const char *cache_dir, const struct packed_place *p
 void packed_free(struct packed *p);    /* NULL is fine; waits as packed_settle does */
 
 /* Map the file, if it is there and sound: arenas [arenas]. False: it is not, and none is there. */
-bool packed_map(const struct packed *p, struct device *device, int threads, struct buffer **arenas);
+bool packed_map(struct packed *p, struct device *device, int threads, struct buffer **arenas);
 
 /* Write the file out of arenas that hold just these weights, on a thread of its own that takes little of the processor while
  * others want it: arenas stay as they are until packed_settle is back. Nothing is done, and true given, where
@@ -44,5 +44,11 @@ bool packed_keep(struct packed *p, struct buffer *const *arenas, struct tinct_er
 
 /* Wait until the file is on the disk and has its name. True as well where nothing was written. Refused: as save_put. */
 bool packed_settle(struct packed *p, struct tinct_err *err);
+
+/* There is a file, mapped or written and settled. */
+bool packed_there(const struct packed *p);
+
+/* `size` bytes of an arena as they were packed. Refused: as file_read. */
+bool packed_read(const struct packed *p, void *out, uint32_t arena, uint64_t offset, size_t size, struct tinct_err *err);
 
 #endif

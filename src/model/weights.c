@@ -413,3 +413,14 @@ struct device *weights_device(const struct weights *ws)
 {
     return ws->device;
 }
+
+bool weights_kept(const struct weights *ws)
+{
+    return ws->packed && packed_there(ws->packed);
+}
+
+bool weights_read(const struct weights *ws, void *out, uint32_t index, uint64_t offset, size_t size, struct tinct_err *err)
+{
+    const struct wish *wish = &ws->wishes[index];
+    return packed_read(ws->packed, out, wish->arena, wish->place.offset + offset, size, err);
+}

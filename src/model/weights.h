@@ -72,4 +72,8 @@ uint32_t weights_count(const struct weights *ws);
 struct weights_entry weights_entry(const struct weights *ws, uint32_t index);
 struct device *weights_device(const struct weights *ws);
 
+/* They are kept in a file as they were packed, and `size` bytes of a weight out of it. Refused: as file_read. */
+bool weights_kept(const struct weights *ws);
+bool weights_read(const struct weights *ws, void *out, uint32_t index, uint64_t offset, size_t size, struct tinct_err *err);
+
 #endif

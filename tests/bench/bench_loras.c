@@ -1,6 +1,6 @@
 /* Applies LoRA files to an open model as a picture does, for peer_loras.py:
  *
- *     bench_loras MODEL.safetensors [DEVICE]
+ *     bench_loras MODEL.safetensors [DEVICE [CACHE_FOLDER]]
  *
  * Reads lines from standard input: "apply FILE WEIGHT FILE WEIGHT ..." makes the weights those of these files, "forget"
  * takes all away and closes them, "step" runs the UNet for a 512x512 picture with guidance. Answers "ok OPEN_MS MS PEAK_MIB", the
@@ -84,10 +84,11 @@ int main(int argc, char **argv)
     char line[8192];
 
     if (argc < 2) {
-        fprintf(stderr, "bench_loras MODEL.safetensors [DEVICE]\n");
+        fprintf(stderr, "bench_loras MODEL.safetensors [DEVICE [CACHE_FOLDER]]\n");
         return 2;
     }
-    t = tinct_open(&(struct tinct_options) { .model = argv[1], .device = argc > 2 ? argv[2] : "cpu" }, &err);
+    t = tinct_open(&(struct tinct_options) { .model = argv[1], .device = argc > 2 ? argv[2] : "cpu",
+                                             .cache_dir = argc > 3 ? argv[3] : NULL }, &err);
     if (!t || !context_adapters(t, &err)) {
         fprintf(stderr, "bench_loras: %s\n", err.text);
         return 1;

@@ -25,7 +25,8 @@ NAMES = ("one", "two", "three")
 
 class Tinct:
     def __init__(self, program, model):
-        self.process = subprocess.Popen([program, model], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tinct")      # as the program does
+        self.process = subprocess.Popen([program, model, "cpu", cache], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         print(self.process.stdout.readline().strip(), flush=True)
         self.peak = 0.0
 

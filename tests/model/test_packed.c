@@ -357,27 +357,74 @@ static void a_write_that_fails_is_noted_and_leaves_nothing(void **state)
     assert_true(opens_mapped());
 }
 
-/* Written while the first start paints: a change waits for it, so the file has the weights as they were. */
-static void a_change_waits_for_the_file(void **state)
+static struct merge *start_merge(const struct model *m)
+{
+    struct merge *merge = merge_create(m->weights, &(struct merge_options) { .threads = 2 });
+    assert_non_null(merge);
+    return merge;
+}
+
+/* One added to every weight but each `but`th; 1: to none. */
+static void add_to_all_but(struct merge *merge, const struct model *m, uint32_t but)
 {
     struct tinct_err err;
 
+    merge_begin(merge);
+    for (uint32_t i = 0; i < weights_count(m->weights); i++) {
+        struct weights_entry e = weights_entry(m->weights, i);
+        struct merge_term term = { .key = 1, .delta = add_ones, .user = (void *)&e.job->recipe.parts[0] };
+        if (e.job->form == PACK_WEIGHT && i % but && !merge_add(merge, e.names[0], 0, 1, &term, &err)) fail_msg("%s", err.text);
+    }
+    if (!merge_apply(merge, NULL, &err)) fail_msg("%s", err.text);
+}
+
+/* Written while the first start paints: a change waits for it, so the file has the weights as they were. */
+static void a_change_waits_for_the_file(void **state)
+{
     (void)state;
     empty_cache();
     struct opened o = open_on("cpu", cache);
-    struct merge *merge = merge_create(o.model->weights, &(struct merge_options) { .threads = 2 });
-    assert_non_null(merge);
-    merge_begin(merge);
-    for (uint32_t i = 0; i < weights_count(o.model->weights); i++) {
-        struct weights_entry e = weights_entry(o.model->weights, i);
-        struct merge_term term = { .key = 1, .delta = add_ones, .user = (void *)&e.job->recipe.parts[0] };
-        if (e.job->form == PACK_WEIGHT && !merge_add(merge, e.names[0], 0, 1, &term, &err)) fail_msg("%s", err.text);
-    }
-    if (!merge_apply(merge, NULL, &err)) fail_msg("%s", err.text);
+    struct merge *merge = start_merge(o.model);
+    add_to_all_but(merge, o.model, 1000000);
     assert_int_equal(files(NULL), 1);
     merge_free(merge);
     close_all(o);
     assert_true(opens_mapped());
+}
+
+static void expect_same(const struct model *one, const struct model *other)
+{
+    size_t size, same;
+    unsigned char *a = copy_of(one, &size), *b = copy_of(other, &same);
+
+    assert_int_equal(size, same);
+    assert_memory_equal(a, b, size);
+    free(a);
+    free(b);
+}
+
+/* Pristine weights come out of the file where there is one, also when it has just been written. */
+static void changes_are_the_same_with_and_without_a_file(void **state)
+{
+    (void)state;
+    empty_cache();
+    struct opened plain = open_on("cpu", NULL);
+    struct merge *without = start_merge(plain.model);
+    for (int i = 0; i < 2; i++) {                            /* packed and kept, then mapped */
+        struct opened o = open_on("cpu", cache);
+        struct merge *with = start_merge(o.model);
+        assert_int_equal(is_mapped(), i == 1);
+        for (uint32_t but = 1; but < 4; but++) {
+            add_to_all_but(with, o.model, but % 3 + 1);      /* some go, some stay, then all go */
+            add_to_all_but(without, plain.model, but % 3 + 1);
+            assert_true(weights_kept(o.model->weights) && !weights_kept(plain.model->weights));
+            expect_same(o.model, plain.model);
+        }
+        merge_free(with);
+        close_all(o);
+    }
+    merge_free(without);
+    close_all(plain);
 }
 
 static void other_memory_keeps_none(void **state)
@@ -430,6 +477,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_full_disk_is_noted),
         cmocka_unit_test(a_write_that_fails_is_noted_and_leaves_nothing),
         cmocka_unit_test(a_change_waits_for_the_file),
+        cmocka_unit_test(changes_are_the_same_with_and_without_a_file),
         cmocka_unit_test(other_memory_keeps_none),
     };
     if (argc > 3 && !strcmp(argv[1], "--start")) return start(argv[2], argv[3]);

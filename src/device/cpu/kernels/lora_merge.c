@@ -1,28 +1,26 @@
 /* lora_merge on the processor (shaders/lora_merge.h): an item is a block of rows of one panel. Its sums begin as
- * w0 + delta in the thread's memory, take in a b in tiles (tile.h), and are rounded. */
+ * w0 + delta in the thread's memory, take in a b (lora_multiply.h), and are rounded. */
 #include "device/cpu/kernels.h"
-#include "device/cpu/kernels/tile.h"
+#include "device/cpu/kernels/lora_multiply.h"
 
 #include "lora_merge.h"
 
-enum { PANEL = 64, ROWS = 32 * TILE_ROWS };
-
 struct memory {
-    float sums[ROWS * PANEL];
-    float b[];                             /* [64 / TILE_COLUMNS][ranks][TILE_COLUMNS] */
+    float sums[MERGE_ROWS * MERGE_COLUMNS];
+    _Alignas(64) unsigned char room[];
 };
 
 static uint32_t blocks_a_panel(const struct lora_merge_params *p)
 {
-    return (p->k + ROWS - 1) / ROWS;
+    return (p->k + MERGE_ROWS - 1) / MERGE_ROWS;
 }
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
     const struct lora_merge_params *p = a->params;
 
-    return (struct cpu_plan) { .items = p->rows / p->k * blocks_a_panel(p), .rows = ROWS,
-                               .memory = sizeof(struct memory) + (size_t)p->ranks * PANEL * sizeof(float) };
+    return (struct cpu_plan) { .items = p->rows / p->k * blocks_a_panel(p), .rows = MERGE_ROWS,
+                               .memory = sizeof(struct memory) + CPU_NAME(lora_multiply_room)(p->ranks) };
 }
 
 /* sums [count] = w0 + delta from element `first` on */
@@ -35,23 +33,6 @@ static void begin_sums(const struct cpu_args *a, float *sums, size_t first, uint
     else memcpy(sums, (const float *)a->reads[1] + first, count * sizeof *sums);
     if (p->flags & MERGE_DELTA)
         for (uint32_t i = 0; i < count; i++) sums[i] += delta[first + i];
-}
-
-static void multiply(const struct lora_merge_params *p, struct memory *m, const float *a, const float *b, uint32_t rows)
-{
-    struct tile_run run = { .length = p->ranks };
-
-    for (uint32_t c = 0; c < PANEL; c += TILE_COLUMNS)
-        for (uint32_t r = 0; r < p->ranks; r++)
-            memcpy(m->b + (size_t)c * p->ranks + (size_t)r * TILE_COLUMNS, b + (size_t)r * PANEL + c,
-                   TILE_COLUMNS * sizeof *b);
-    for (uint32_t first = 0; first < rows; first += TILE_ROWS) {
-        uint32_t count = rows - first < TILE_ROWS ? rows - first : TILE_ROWS;
-        for (uint32_t i = 0; i < count; i++) run.a[i] = a + (size_t)(first + i) * p->ranks;
-        for (uint32_t c = 0; c < PANEL; c += TILE_COLUMNS)
-            CPU_NAME(tile)(&run, 1, m->b + (size_t)c * p->ranks, m->sums + first * PANEL + c, PANEL, true, count,
-                           TILE_VECS);
-    }
 }
 
 /* Does any value round to Inf in fp16, or is it none? */
@@ -74,14 +55,14 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     struct memory *m = memory;
     uint32_t panel = item / blocks_a_panel(p), first = item % blocks_a_panel(p) * plan->rows;
     uint32_t rows = p->k - first < plan->rows ? p->k - first : plan->rows;
-    size_t at = ((size_t)panel * p->k + first) * PANEL;
+    size_t at = ((size_t)panel * p->k + first) * MERGE_COLUMNS;
 
-    begin_sums(a, m->sums, at, rows * PANEL);
+    begin_sums(a, m->sums, at, rows * MERGE_COLUMNS);
     if (p->ranks)
-        multiply(p, m, (const float *)a->reads[2] + (size_t)first * p->ranks,
-                 (const float *)a->reads[3] + (size_t)panel * p->ranks * PANEL, rows);
-    narrow_f16((uint16_t *)a->writes[0] + at, m->sums, rows * PANEL);
-    if (any_beyond(m->sums, rows * PANEL)) {
+        CPU_NAME(lora_multiply)(m->sums, (const float *)a->reads[2] + (size_t)first * p->ranks,
+                                (const float *)a->reads[3] + (size_t)panel * p->ranks * MERGE_COLUMNS, rows, p->ranks, m->room);
+    narrow_f16((uint16_t *)a->writes[0] + at, m->sums, rows * MERGE_COLUMNS);
+    if (any_beyond(m->sums, rows * MERGE_COLUMNS)) {
         float one = 1;
         __atomic_store((float *)a->writes[1], &one, __ATOMIC_RELAXED);     /* by any thread */
     }

@@ -1,0 +1,16 @@
+/* The products of lora_merge: low-rank factors to a block of a panel's rows. */
+#ifndef TINCT_CPU_LORA_MULTIPLY_H
+#define TINCT_CPU_LORA_MULTIPLY_H
+
+#include "device/cpu/kernels/vec.h"
+
+enum { MERGE_COLUMNS = 64, MERGE_ROWS = 192 };      /* of a block; whole tiles of every kind */
+
+/* Bytes of working memory that it wants, on 64 bytes. */
+size_t CPU_NAME(lora_multiply_room)(uint32_t ranks);
+
+/* sums [rows, 64] += a [rows, ranks] b [ranks, 64]. There is room for MERGE_ROWS rows of sums; those past `rows` may be
+ * overwritten. */
+void CPU_NAME(lora_multiply)(float *sums, const float *a, const float *b, uint32_t rows, uint32_t ranks, void *room);
+
+#endif

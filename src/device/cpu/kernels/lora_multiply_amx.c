@@ -1,0 +1,106 @@
+/* On tiles of bf16 (amx.h). A factor is the sum of three bf16 numbers, which have all of its 24 bits, and of the nine products the
+ * six largest are summed: as good as fp32's one, in less than half of its time. */
+#include "device/cpu/kernels/lora_multiply.h"
+
+#include "device/cpu/kernels/amx.h"
+
+#if VEC_AMX
+
+enum { NUMBERS = 3, PART = 2 * TILE, WHOLE = NUMBERS * PART };     /* bf16 numbers of one number's two tiles, and of all three */
+
+static uint32_t steps_of(uint32_t ranks)
+{
+    return (ranks + STEP - 1) / STEP;
+}
+
+/* All of b, [strip][step][number][2] tiles, and a strip of a, [step][number][2] tiles. */
+size_t CPU_NAME(lora_multiply_room)(uint32_t ranks)
+{
+    return (size_t)steps_of(ranks) * WHOLE * sizeof(uint16_t) * (MERGE_COLUMNS / STRIP + 1);
+}
+
+static void load_b(uint16_t *right, const float *b, uint32_t ranks)
+{
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
+    const uint32_t steps = steps_of(ranks);
+
+    for (uint32_t k = 0; k < steps * STEP; k += 2)
+        for (uint32_t c = 0; c < MERGE_COLUMNS; c += 16) {
+            const float *from = b + (size_t)k * MERGE_COLUMNS + c;
+            __m512 even = k < ranks ? _mm512_loadu_ps(from) : _mm512_setzero_ps();
+            __m512 odd = k + 1 < ranks ? _mm512_loadu_ps(from + MERGE_COLUMNS) : _mm512_setzero_ps();
+            uint16_t *to = right + (size_t)(c / STRIP * steps + k / STEP) * WHOLE + c % STRIP / 16 * TILE + k % STEP * 16;
+            for (int i = 0; i < NUMBERS; i++, to += PART) {
+                __m512i first = _mm512_and_si512(_mm512_castps_si512(even), upper);
+                __m512i second = _mm512_and_si512(_mm512_castps_si512(odd), upper);
+                _mm512_store_si512(to, _mm512_or_si512(_mm512_srli_epi32(first, 16), second));
+                even -= _mm512_castsi512_ps(first);
+                odd -= _mm512_castsi512_ps(second);
+            }
+        }
+}
+
+static void load_step(uint16_t *to, const float *from)
+{
+    __m512 a = _mm512_loadu_ps(from), b = _mm512_loadu_ps(from + 16);
+
+    for (int i = 0; i < NUMBERS; i++, to += PART) {
+        __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+        _mm512_store_si512(to, both);
+        a -= _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)), 16));
+        b -= _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1)), 16));
+    }
+}
+
+static void load_strip(uint16_t *left, const float *a, uint32_t rows, uint32_t ranks)
+{
+    for (uint32_t r = 0; r < rows; r++, a += ranks)
+        for (uint32_t k = 0; k < ranks; k += STEP) {
+            float rest[STEP] = { 0 };
+            if (ranks - k < STEP) memcpy(rest, a + k, (ranks - k) * sizeof *a);
+            load_step(left + (size_t)k / STEP * WHOLE + r * STEP, ranks - k < STEP ? rest : a + k);
+        }
+}
+
+static void add_six(const uint16_t *left, const uint16_t *right)
+{
+    load_left(left);
+    load_right(right + 2 * PART);
+    add_products();
+    load_right(right + PART);
+    add_products();
+    load_left(left + PART);
+    add_products();
+    load_right(right);
+    add_products();
+    load_left(left + 2 * PART);
+    add_products();
+    load_left(left);
+    add_products();
+}
+
+void CPU_NAME(lora_multiply)(float *sums, const float *a, const float *b, uint32_t rows, uint32_t ranks, void *room)
+{
+    static const struct amx_config config = AMX_ALL_TILES;
+    const size_t steps = steps_of(ranks);
+    uint16_t *right = room, *left = right + steps * WHOLE * (MERGE_COLUMNS / STRIP);
+
+    load_b(right, b, ranks);
+    _tile_loadconfig(&config);
+    for (uint32_t r = 0; r < rows; r += STRIP) {
+        load_strip(left, a + (size_t)r * ranks, rows - r < STRIP ? rows - r : STRIP, ranks);
+        tile_fence();
+        for (uint32_t c = 0; c < MERGE_COLUMNS; c += STRIP) {
+            float *at = sums + (size_t)r * MERGE_COLUMNS + c;
+            load_sums(at, MERGE_COLUMNS);
+            for (size_t s = 0; s < steps; s++) add_six(left + s * WHOLE, right + (c / STRIP * steps + s) * WHOLE);
+            store_sums(at, MERGE_COLUMNS);
+        }
+        tile_fence();
+    }
+    _tile_release();
+}
+
+#else
+typedef int nothing_here;      /* a file must not be empty */
+#endif
