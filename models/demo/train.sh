@@ -40,13 +40,12 @@ stage "2. latents of small pictures"                     latents.py --side 128 -
 stage "3. text encoder and UNet, 128x128"                train_unet.py --side 128 --minutes "$(left)"
 stage "4. latents of pictures at the native size"        latents.py --side 256 --count 5000
 stage "5. text encoder and UNet, 256x256"                train_unet.py --side 256 --minutes "$(left)"
-stage "6. the decoder alone, on the latents as they are" train_vae.py --decoder --minutes "$(left)"
-stage "7. export"                                        export.py
+stage "6. export"                                        export.py
 stage "   check in diffusers"                            check.py
 for name in arcane sketch dark_vador dab; do
-    stage "8. LoRA $name"                                train_lora.py "$name" --minutes "$(left)"
+    stage "7. LoRA $name"                                train_lora.py "$name" --minutes "$(left)"
 done
-stage "9. the recogniser"                                recognise.py --minutes "$(left)"
-stage "10. a contact sheet"                              preview.py "$train/preview.png"
+stage "8. the recogniser"                                recognise.py --minutes "$(left)"
+stage "9. a contact sheet"                              preview.py "$train/preview.png"
 echo "train.sh: done. $train holds tinct-demo.safetensors, loras/ and preview.png."
 echo "Copy them to models/ and loras/ when they are good: python models/demo/judge.py says so."

@@ -1,6 +1,6 @@
 """Stage 6: the LoRAs, trained on the exported model, and written in loras/.
 
-    python train_lora.py arcane|sketch|dark_vador|dab [--steps 900] [--minutes M]
+    python train_lora.py arcane|sketch|dark_vador|dab [--steps 400] [--minutes M]
 
 Of each batch, a part shows what the LoRA is for, captioned with its trigger words, and a part is
 base scenes as ever, so that without the trigger little changes. Goes on from <train dir>/lora-NAME.pt.
@@ -206,7 +206,7 @@ def stage(team, args):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("name", choices=LORAS)
-    p.add_argument("--steps", type=int, default=900)
+    p.add_argument("--steps", type=int, default=400)
     p.add_argument("--minutes", type=float, default=1e9)
     p.add_argument("--model", type=Path, default=train_dir() / "tinct-demo.safetensors")
     p.add_argument("--out", type=Path, default=train_dir() / "loras")

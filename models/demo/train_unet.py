@@ -25,6 +25,7 @@ PEAK = {128: 1e-3, 256: 4e-4}
 DEFAULT_STEPS = {("cpu", 128): 2600, ("cpu", 256): 1200, ("cuda", 128): 6000, ("cuda", 256): 6000}
 BATCH = {("cpu", 128): 32, ("cpu", 256): 8, ("cuda", 128): 256, ("cuda", 256): 96}
 EMPTY, TEXT_RATE, SAVE_SECONDS = 0.10, 0.5, 180
+NOISIER = {128: 1.0, 256: 0.6}      # larger pictures begin with the small ones' details, and have to learn to hold together, which is decided in noise
 
 
 class Examples:
@@ -39,7 +40,8 @@ class Examples:
         rows = rng.integers(0, len(self.latents), self.count)
         texts = [caption(sample(int(r)), rng, self.stray) if rng.random() >= EMPTY else "" for r in rows]
         z = self.latents[torch.from_numpy(rows)].float()
-        t = torch.from_numpy((rng.permutation(self.count) + rng.random(self.count)) / self.count * STEPS).long()      # spread over all times
+        spread = (rng.permutation(self.count) + rng.random(self.count)) / self.count      # over all times
+        t = torch.from_numpy(spread ** NOISIER[self.side] * STEPS).long()
         noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 62))))
         return z, torch.stack([self.tokenizer.ids(s) for s in texts]), t, noise
 
