@@ -1,26 +1,65 @@
 #!/bin/sh
-# Sets up a Debian 12 machine, builds, and paints: pictures under out/, one line each. Safe to repeat.
+# Sets up a Debian 12 machine, builds, and paints out/demo.png: a sheet of what the demo model knows. Safe to repeat.
 set -eu
 cd "$(dirname "$0")"
 
 sh ./setup.sh
 
-model=models/tinct-demo.safetensors
-if [ ! -f "$model" ]; then
-    model=build/random.safetensors
-    echo "demo: the demo model is not there yet; painting with random weights, which gives patterns, not things"
-    [ -f "$model" ] || build/tests/tiny-checkpoint tests/parity/sd15_tensors.tsv "$model" ||
-        { echo "demo.sh: $model could not be written; make room and run this again" >&2; exit 1; }
-fi
-
-mkdir -p out || { echo "demo.sh: the folder out/ cannot be made here" >&2; exit 1; }
-number=0
-paint() {
-    prompt=$1
-    shift
-    number=$((number + 1))
-    build/tinct paint "$prompt" -m "$model" -W 256 -H 256 --steps 20 -s 42 -o "out/demo-$number.png" --force -q "$@"
+fail() {
+    echo "demo.sh: $1" >&2
+    exit 1
 }
-paint "a castle at dusk"
-paint "a red boat on the sea, sunset" --sampling-method "Euler a"
-paint "(a cat:1.2) in a meadow, [day:night:0.5]" -n "blurry"
+
+pictures=out/demo
+rm -rf "$pictures"
+mkdir -p "$pictures" || fail "the folder $pictures cannot be made here"
+tiles=0
+
+paint() {               # paint NAME SEED PROMPT DEVICE
+    build/tinct paint "$3" -s "$2" -m tinct-demo --steps 20 --scheduler Karras --cfg-scale 6 --device "$4" -o "$pictures/$1.png" -q >/dev/null
+}
+
+tile() {                # tile LABEL SEED PROMPT: one picture of the sheet, on the processor
+    tiles=$((tiles + 1))
+    name=$(printf '%02d' $tiles)
+    echo "$name  $3"
+    paint "$name" "$2" "$3" cpu
+    echo "$1" >"$pictures/$name.label"
+}
+
+# A subject, its colour, a place, a time; for people a pose.
+tile "house"    1 "a red house in a meadow by day"
+tile "castle"   2 "a white castle in the mountains at sunset"
+tile "tree"     3 "a pink tree in the snow by day"
+tile "boat"     4 "a blue boat at sea at sunset"
+tile "car"      5 "a yellow car in the city at night"
+tile "cat"      6 "an orange cat in the forest by day"
+tile "owl"      7 "a purple owl in the forest at night"
+tile "dragon"   8 "a green dragon in the mountains by day"
+tile "rocket"   9 "a red rocket in the desert at night"
+tile "balloon" 10 "an orange balloon by the sea by day"
+tile "girl"    11 "a girl in a yellow dress standing in a meadow by day"
+tile "boy"     12 "a boy in blue running on the beach by day"
+tile "knight"  13 "a red knight standing in the snow at sunset"
+tile "wizard"  14 "a wizard in a purple robe with arms up in the desert at sunset"
+tile "robot"   15 "a green robot waving in the city by day"
+
+# The same seed in other words.
+tile "cottage, day" 1 "a cottage, meadow, day"
+tile "at dusk"      1 "a cottage, meadow, dusk"
+tile "at night"     1 "a cottage, meadow, night"
+tile "in winter"    1 "a cottage, winter, day"
+prompt="a pink cottage, winter, day"
+tile "a pink one"   1 "$prompt"
+
+set --
+for label in "$pictures"/*.label; do
+    set -- "$@" -label "$(cat "$label")" "${label%.label}.png"
+done
+montage -background '#1b1c20' -fill '#d8d8d8' -font DejaVu-Sans -pointsize 15 "$@" -tile 5x -geometry 256x256+5+5 out/demo.png ||
+    fail "out/demo.png could not be written; is the disk full?"
+
+echo "the last one again, on vulkan"
+paint vulkan 1 "$prompt" vulkan
+echo "cpu and vulkan agree to $(compare -metric PSNR "$pictures/$name.png" "$pictures/vulkan.png" null: 2>&1 || true) dB"
+echo "out/demo.png shows all of it; the pictures are in $pictures/"

@@ -14,7 +14,7 @@ fail() {
 compilers="build-essential cmake ninja-build pkg-config glslc clang-14 libclang-rt-14-dev libomp-14-dev"
 libraries="libvulkan-dev libstb-dev libspng-dev libjpeg62-turbo-dev libwebp-dev libcjson-dev libutf8proc-dev nettle-dev zlib1g-dev libcmocka-dev"
 window="libsdl2-dev libimgui-dev libfreetype-dev libgl1-mesa-dri fonts-inter fonts-dejavu-core xvfb xdotool libx11-dev"
-programs="mesa-vulkan-drivers vulkan-validationlayers ca-certificates python3 python3-venv"
+programs="mesa-vulkan-drivers vulkan-validationlayers imagemagick ca-certificates python3 python3-venv"
 
 installed() {
     dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed
