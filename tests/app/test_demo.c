@@ -41,6 +41,18 @@ static void it_paints_at_its_own_size(void **state)
     png_free(&png);
 }
 
+static void it_needs_not_be_named(void **state)
+{
+    struct run run = program_run("x --device cpu --steps 1 -W 64 -H 64 --no-cache -q -o unnamed.png");
+    struct tinct_err err;
+    struct png png;
+
+    (void)state;
+    if (run.code || !png_read("unnamed.png", true, &png, &err)) fail_msg("%s", run.err);
+    assert_non_null(strstr(png_text(&png, "parameters"), "Model: tinct-demo"));
+    png_free(&png);
+}
+
 /* Red where a red balloon is wanted, blue where a blue one; dark at night. */
 static void it_paints_what_it_is_told(void **state)
 {
@@ -79,6 +91,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_paints_at_its_own_size),
+        cmocka_unit_test(it_needs_not_be_named),
         cmocka_unit_test(it_paints_what_it_is_told),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -123,9 +123,25 @@ static void a_closed_output_is_told(void **state)
     assert_non_null(strstr(run.err, "standard output"));
 }
 
+/* The program somewhere else, where it finds nothing that comes with it. */
+static struct run run_alone(const char *arguments)
+{
+    char built[sizeof program_path], command[2 * sizeof program_path];
+    struct run run;
+
+    strcpy(built, program_path);
+    snprintf(command, sizeof command, "cp %s alone", built);
+    assert_int_equal(system(command), 0);
+    assert_non_null(realpath("alone", program_path));
+    run = program_run(arguments);
+    strcpy(program_path, built);
+    unlink("alone");
+    return run;
+}
+
 static void missing_models_are_told(void **state)
 {
-    struct run run = program_run("x");
+    struct run run = run_alone("x");
     (void)state;
     check_failed("x", &run, 3, "the demo model models/tinct-demo.safetensors is not there");
     assert_non_null(strstr(run.err, "-m FILE.safetensors"));
