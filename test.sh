@@ -28,8 +28,7 @@ seeds() {
 
 list() {
     cat build/tests/list.txt
-    sed -n -E "s,^(base|tensor|text|image|lora|malformed)-,sanitized-&,p" $sanitized/tests/list.txt
-    sed -n -E "s,^window-window .*,sanitized-& ten_pictures,p" $sanitized/tests/list.txt
+    sed -n -E -e "s,^(base|tensor|text|image|lora|malformed)-,sanitized-&,p" -e "s,^window-window .*,sanitized-& ten_pictures,p" $sanitized/tests/list.txt
     for fuzz in $sanitized/fuzz/*; do
         [ -x "$fuzz" ] && [ -f "$fuzz" ] || continue
         name=$(basename "$fuzz") dictionary=

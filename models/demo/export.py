@@ -1,4 +1,4 @@
-"""Stage 5: one fp16 file in the layout of an SD1.x checkpoint.
+"""Stage 6: one fp16 file in the layout of an SD1.x checkpoint.
 
     python export.py [--out models/tinct-demo.safetensors]          default: <train dir>/tinct-demo.safetensors
 

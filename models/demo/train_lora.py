@@ -1,4 +1,4 @@
-"""Stage 6: the LoRAs, trained on the exported model, and written in loras/.
+"""Stage 7: the LoRAs, trained on the exported model, and written in loras/.
 
     python train_lora.py arcane|sketch|dark_vador|dab [--steps 400] [--minutes M]
 
@@ -53,17 +53,16 @@ def own_scene(name, i):
 @torch.no_grad()
 def own_latents(name, team):
     """Latents of the LoRA's own drawings, encoded once, a shard a core."""
-    vae, mean, std = newest_vae(team.device)
-    for index in range(team.rank, PICTURES // SHARD, team.world):
-        path = shard_path(256, index, name)
-        if path.exists():
-            continue
+    missing = [i for i in range(PICTURES // SHARD) if not shard_path(256, i, name).exists()]
+    team.meet()                                             # all have seen the same
+    vae, mean, std = newest_vae(team.device) if missing else (None, None, None)
+    for index in missing[team.rank::team.world]:
         rows = []
         for i in range(index * SHARD, (index + 1) * SHARD, 8):
             with team.autocast():
                 x = pictures([own_scene(name, i + j) for j in range(8)], 256).to(team.device)
                 rows.append(((vae.encode(x)[0] - mean) / std).half().cpu())
-        keep_checkpoint(path, torch.cat(rows))
+        keep_checkpoint(shard_path(256, index, name), torch.cat(rows))
     team.meet()
     return load_shards(256, name)
 

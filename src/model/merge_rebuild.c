@@ -109,9 +109,14 @@ static enum dtype w0_dtype(const struct pack_recipe *recipe)
     return DTYPE_F16;
 }
 
+static uint64_t panel_bytes(const struct slice *s, enum dtype dtype)
+{
+    return (uint64_t)s->shape.k_padded * PANEL * dtype_size(dtype);
+}
+
 static uint64_t packed_bytes(const struct slice *s, enum dtype dtype)
 {
-    return (uint64_t)s->panels * s->shape.k_padded * PANEL * dtype_size(dtype);
+    return s->panels * panel_bytes(s, dtype);
 }
 
 static bool append(struct run *run, const struct slice *s, struct tinct_err *err)
@@ -210,7 +215,7 @@ static bool plan(struct run *run, const struct rebuild *list, uint32_t count, st
 static void *weight_pointer(const struct slice *s)
 {
     const struct tensor *place = &s->entry.place;
-    return (char *)buffer_map(place->buffer) + place->offset + (uint64_t)s->first * s->shape.k_padded * PANEL * 2;
+    return (char *)buffer_map(place->buffer) + place->offset + s->first * panel_bytes(s, DTYPE_F16);
 }
 
 static void *w0_pointer(const struct run *run, const struct slice *s)
@@ -239,7 +244,7 @@ static void read_panel(void *ctx, uint32_t index)
     while (index >= r->ends[i]) i++;
     const struct slice *s = r->slices[i];
     uint32_t panel = index - (r->ends[i] - s->panels);
-    uint64_t size = (uint64_t)s->shape.k_padded * PANEL * dtype_size(DTYPE_F16);
+    uint64_t size = panel_bytes(s, DTYPE_F16);
     if (!weights_read(r->run->ws, (char *)w0_pointer(r->run, s) + panel * size, s->of->weight, (s->first + panel) * size,
                       (size_t)size, &err))
         tell(r->run, &err);
@@ -300,7 +305,7 @@ static bool fill_delta(struct run *run, const struct slice *s, struct tinct_err 
 static struct tensor weight_of(const struct slice *s)
 {
     const struct tensor *place = &s->entry.place;
-    return tensor_view(place->buffer, place->offset + (uint64_t)s->first * s->shape.k_padded * PANEL * 2, DTYPE_F16, 3,
+    return tensor_view(place->buffer, place->offset + s->first * panel_bytes(s, DTYPE_F16), DTYPE_F16, 3,
                        (uint32_t[]) { s->panels, s->shape.k_padded, PANEL });
 }
 

@@ -52,6 +52,22 @@ static inline int program_begin(void)
     return access(program_path, X_OK);
 }
 
+/* Of a group of tests: a folder of their own, and away with it. */
+static inline int program_enter(void **state)
+{
+    (void)state;
+    return program_begin();
+}
+
+static inline int program_leave(void **state)
+{
+    char command[128];
+
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", program_folder);
+    return chdir("/") || system(command);
+}
+
 /* Words are cut at blanks; "quoted words" stay whole. */
 static inline void split_words(char *line, char **argv)
 {

@@ -72,21 +72,6 @@ static void it_paints_what_it_is_told(void **state)
     if (sky[2] > sky[1] / 2) fail_msg("the sky is %.0f by day and %.0f at night", sky[1], sky[2]);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return program_begin();
-}
-
-static int tear_down(void **state)
-{
-    char command[128];
-
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", program_folder);
-    return chdir("/") || system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,5 +79,5 @@ int main(void)
         cmocka_unit_test(it_needs_not_be_named),
         cmocka_unit_test(it_paints_what_it_is_told),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, program_enter, program_leave);
 }

@@ -420,13 +420,6 @@ static int begin(void **state)
     return tiny_checkpoint_write(TESTS_DIR "/parity/sd15_tensors.tsv", "models/tinct-demo.safetensors") ? 0 : -1;
 }
 
-static int end(void **state)
-{
-    (void)state;
-    empty(program_folder);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,5 +438,5 @@ int main(void)
         cmocka_unit_test(ctrl_c_keeps_finished_pictures),
         cmocka_unit_test(the_second_ctrl_c_leaves_at_once),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, program_leave);
 }

@@ -209,20 +209,6 @@ static void long_prompts_are_refused_at_once(void **state)
     check_failed("a NUL", &run, 3, "not a text");
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    return program_begin();
-}
-
-static int end(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", program_folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,5 +217,5 @@ int main(void)
         cmocka_unit_test(a_closed_output_is_told), cmocka_unit_test(names_are_looked_up),
         cmocka_unit_test(long_prompts_are_refused_at_once),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, program_enter, program_leave);
 }

@@ -9,15 +9,6 @@ static int begin(void **state)
     return program_begin();
 }
 
-static int end(void **state)
-{
-    char command[200];
-
-    (void)state;
-    snprintf(command, sizeof command, "cd / && rm -rf %s", program_folder);
-    return system(command);
-}
-
 static void the_window_is_one_sentence(void **state)
 {
     struct run run = program_run("window");
@@ -33,5 +24,5 @@ static void the_window_is_one_sentence(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(the_window_is_one_sentence) };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, program_leave);
 }

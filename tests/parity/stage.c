@@ -30,6 +30,13 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* `best` seconds, or those since `begin` where they are fewer. */
+static void keep_best(double *best, double begin)
+{
+    double seconds = now() - begin;
+    if (seconds < *best) *best = seconds;
+}
+
 static void *read_file(const char *path, size_t size)
 {
     FILE *f = fopen(path, "rb");
@@ -67,7 +74,7 @@ static bool run_text(struct model *m, const char *line, double *best, struct tin
     for (unsigned i = 0; ok && i < repeats; i++) {
         double begin = now();
         ok = text_encode(m, z, ids, NULL, chunks, skip, err);
-        if (now() - begin < *best) *best = now() - begin;
+        keep_best(best, begin);
     }
     if (ok && !timed) write_file(z_path, z, size);
     free(ids);
@@ -108,7 +115,7 @@ static bool time_unet(struct model *m, const char *line, double *best, struct ti
     for (unsigned i = 0; ok && i < repeats; i++) {
         double begin = now();
         ok = unet_run_step(run, eps, x, 500.0, err);
-        if (now() - begin < *best) *best = now() - begin;
+        keep_best(best, begin);
     }
     unet_run_free(run);
     free(x);
@@ -132,7 +139,7 @@ static bool run_decode(struct model *m, const char *line, double *best, struct t
     for (unsigned i = 0; ok && i < repeats; i++) {
         double begin = now();
         ok = vae_decode(m, rgb, z, h, w, err);
-        if (now() - begin < *best) *best = now() - begin;
+        keep_best(best, begin);
     }
     if (ok && !timed) write_file(rgb_path, rgb, size);
     free(z);

@@ -22,31 +22,43 @@ enum {
 
 /* ---- conversion --------------------------------------------------------------- */
 
+/* 32 floats rounded to bf16; a and b become what is missing. */
+VEC_INLINE __m512i take_32(__m512 *a, __m512 *b)
+{
+    __m512i both = (__m512i)_mm512_cvtne2ps_pbh(*b, *a);
+
+    *a -= _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)), 16));
+    *b -= _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1)), 16));
+    return both;
+}
+
 /* 32 floats to bf16, and what is missing to bf16 again. */
 VEC_INLINE void split_32(uint16_t *high, uint16_t *low, const float *from, bool exact)
 {
     __m512 a = _mm512_loadu_ps(from), b = _mm512_loadu_ps(from + 16);
-    __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b, a);
 
-    _mm512_store_si512(high, both);
-    if (!exact) return;
-    __m512i first = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)), 16);
-    __m512i second = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1)), 16);
-    a -= _mm512_castsi512_ps(first);
-    b -= _mm512_castsi512_ps(second);
-    _mm512_store_si512(low, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+    _mm512_store_si512(high, take_32(&a, &b));
+    if (exact) _mm512_store_si512(low, take_32(&a, &b));
+}
+
+/* The first 16 bits of two rows of 16 floats, in pairs; even and odd become the rest. */
+VEC_INLINE __m512i take_pair_16(__m512 *even, __m512 *odd)
+{
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
+    __m512i first = _mm512_and_si512(_mm512_castps_si512(*even), upper);
+    __m512i second = _mm512_and_si512(_mm512_castps_si512(*odd), upper);
+
+    *even -= _mm512_castsi512_ps(first);
+    *odd -= _mm512_castsi512_ps(second);
+    return _mm512_or_si512(_mm512_srli_epi32(first, 16), second);
 }
 
 /* Two rows of 16 floats to pairs of bf16: high takes the first 16 bits, low those of the rest, rounded. */
 VEC_INLINE void pair_16(__m512i *high, __m512i *low, __m512 even, __m512 odd)
 {
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000u), half = _mm512_set1_epi32(0x8000);
-    __m512i even_high = _mm512_and_si512(_mm512_castps_si512(even), upper);
-    __m512i odd_high = _mm512_and_si512(_mm512_castps_si512(odd), upper);
 
-    *high = _mm512_or_si512(_mm512_srli_epi32(even_high, 16), odd_high);
-    even -= _mm512_castsi512_ps(even_high);
-    odd -= _mm512_castsi512_ps(odd_high);
+    *high = take_pair_16(&even, &odd);
     __m512i even_low = _mm512_add_epi32(_mm512_castps_si512(even), half);
     __m512i odd_low = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(odd), half), upper);
     *low = _mm512_or_si512(_mm512_srli_epi32(even_low, 16), odd_low);

@@ -21,7 +21,6 @@ size_t CPU_NAME(lora_multiply_room)(uint32_t ranks)
 
 static void load_b(uint16_t *right, const float *b, uint32_t ranks)
 {
-    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
     const uint32_t steps = steps_of(ranks);
 
     for (uint32_t k = 0; k < steps * STEP; k += 2)
@@ -30,13 +29,7 @@ static void load_b(uint16_t *right, const float *b, uint32_t ranks)
             __m512 even = k < ranks ? _mm512_loadu_ps(from) : _mm512_setzero_ps();
             __m512 odd = k + 1 < ranks ? _mm512_loadu_ps(from + MERGE_COLUMNS) : _mm512_setzero_ps();
             uint16_t *to = right + (size_t)(c / STRIP * steps + k / STEP) * WHOLE + c % STRIP / 16 * TILE + k % STEP * 16;
-            for (int i = 0; i < NUMBERS; i++, to += PART) {
-                __m512i first = _mm512_and_si512(_mm512_castps_si512(even), upper);
-                __m512i second = _mm512_and_si512(_mm512_castps_si512(odd), upper);
-                _mm512_store_si512(to, _mm512_or_si512(_mm512_srli_epi32(first, 16), second));
-                even -= _mm512_castsi512_ps(first);
-                odd -= _mm512_castsi512_ps(second);
-            }
+            for (int i = 0; i < NUMBERS; i++, to += PART) _mm512_store_si512(to, take_pair_16(&even, &odd));
         }
 }
 
@@ -44,12 +37,7 @@ static void load_step(uint16_t *to, const float *from)
 {
     __m512 a = _mm512_loadu_ps(from), b = _mm512_loadu_ps(from + 16);
 
-    for (int i = 0; i < NUMBERS; i++, to += PART) {
-        __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b, a);
-        _mm512_store_si512(to, both);
-        a -= _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)), 16));
-        b -= _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1)), 16));
-    }
+    for (int i = 0; i < NUMBERS; i++, to += PART) _mm512_store_si512(to, take_32(&a, &b));
 }
 
 static void load_strip(uint16_t *left, const float *a, uint32_t rows, uint32_t ranks)
