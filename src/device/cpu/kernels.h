@@ -52,6 +52,17 @@ const struct cpu_kernel_table *cpu_isa_kernels(enum cpu_isa isa);   /* NULL wher
  * Refused: an unknown name, a set that is not offered. */
 bool cpu_isa_choose(enum cpu_isa *isa, struct tinct_err *err);
 
+static inline uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How many parts of this size a whole takes. */
+static inline uint32_t parts(uint32_t whole, uint32_t part)
+{
+    return (whole + part - 1) / part;
+}
+
 /* Treat denormals as zero on this thread, and undo it: gives and takes the former state. */
 uint64_t cpu_denormals_off(void);
 void cpu_denormals_restore(uint64_t state);

@@ -21,16 +21,6 @@ struct group {                     /* of queries, in a thread's memory */
     float *largest, *weight;       /* [LANES] */
 };
 
-static inline uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-static inline uint32_t parts(uint32_t whole, uint32_t part)
-{
-    return (whole + part - 1) / part;
-}
-
 /* x >= -126, or what stands for it, to a whole number in the low bits and a fraction f in -0.5..0.5; NaN stays. */
 VEC_INLINE vec split_power(vec x, vec *f)
 {

@@ -52,16 +52,6 @@ struct gemm_item {
     _Alignas(64) float sums[MOST_SUMS];     /* [panel][room][column] */
 };
 
-static inline uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-static inline uint32_t parts(uint32_t whole, uint32_t part)
-{
-    return (whole + part - 1) / part;
-}
-
 /* How many bf16 products stand for one in fp32 with --precision fast: 1 of rounded inputs and weights, 2 of rounded inputs,
  * 3 where nothing may be rounded. Most of the work is in 3x3 convolutions and in a transformer's wide layers: those round
  * both. A 1x1 convolution takes all that a block is given past that block, as it is: where it is off, everything is.

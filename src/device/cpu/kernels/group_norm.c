@@ -13,11 +13,6 @@ struct source {             /* one of the two tensors that stand side by side */
     uint32_t channels, stride, first;      /* first: its first channel among all */
 };
 
-static uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint32_t channels_of(const struct cpu_args *a)
 {
     const struct group_norm_params *p = a->params;
