@@ -72,10 +72,10 @@ static bool open_window(struct ui *ui, const struct ui_options *o, struct tinct_
     SDL_Rect screen = { 0, 0, 1280, 800 };
 
     const char *advice = "start it from a desktop, or paint without a window: tinct paint PROMPT";
-    if (!SDL_getenv("SDL_VIDEODRIVER")) { // SDL would fall back to windows that nobody sees
+    if (!is_set("SDL_VIDEODRIVER")) { // SDL would fall back to windows that nobody sees
         bool x11 = is_set("DISPLAY"), wayland = is_set("WAYLAND_DISPLAY") || is_set("WAYLAND_SOCKET");
         if (!x11 && !wayland) return refuse(err, "the window has no display to open on", "neither DISPLAY nor WAYLAND_DISPLAY is set", advice);
-        SDL_SetHint(SDL_HINT_VIDEODRIVER, !wayland ? "x11" : x11 ? "x11,wayland" : "wayland");
+        SDL_SetHintWithPriority(SDL_HINT_VIDEODRIVER, !wayland ? "x11" : x11 ? "x11,wayland" : "wayland", SDL_HINT_OVERRIDE);
     }
     signal(SIGINT, SIG_DFL); // SDL makes both a request to close
     signal(SIGTERM, SIG_DFL);

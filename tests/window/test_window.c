@@ -65,11 +65,15 @@ static void no_display_is_one_sentence(void **state)
     display = strdup(getenv("DISPLAY"));
     unsetenv("DISPLAY");
     run = program_run("window");
+    setenv("SDL_VIDEODRIVER", "", 1);            /* as good as unset */
+    struct run unnamed = program_run("window");
+    unsetenv("SDL_VIDEODRIVER");
     setenv("DISPLAY", ":4711", 1);
     struct run preview = program_run("paint sea -m tiny.safetensors --preview");
     setenv("DISPLAY", display, 1);
     free(display);
     check_failed("window", &run, 4, "the window has no display to open on");
+    check_failed("an empty SDL_VIDEODRIVER", &unnamed, 4, "the window has no display to open on");
     check_failed("--preview", &preview, 4, "the window has no display to open on");
 }
 
