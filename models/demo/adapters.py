@@ -1,5 +1,6 @@
 """The ways that people write LoRAs, each by its own rules: how it is put into the networks, and
 what its file holds. Each class: parameters() to train, tensors() for the file, facts() for its header.
+While it is trained, it takes part with the weight that people are told to give it.
 
     Kohya     kohya's names; on every linear layer of UNet and text encoder, on 3x3 convolutions with
               conv_rank (a LoCon)
@@ -18,9 +19,9 @@ TEXT = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
 
 class KohyaLayer(nn.Module):
-    """y + alpha / rank * up(down(x)), beside a linear layer or a convolution."""
+    """y + weight * alpha / rank * up(down(x)), beside a linear layer or a convolution."""
 
-    def __init__(self, layer, rank, alpha):
+    def __init__(self, layer, rank, alpha, weight):
         super().__init__()
         if isinstance(layer, nn.Conv2d):
             self.lora_down = nn.Conv2d(layer.in_channels, rank, layer.kernel_size, layer.stride, layer.padding, bias=False)
@@ -28,23 +29,23 @@ class KohyaLayer(nn.Module):
         else:
             self.lora_down, self.lora_up = nn.Linear(layer.in_features, rank, bias=False), nn.Linear(rank, layer.out_features, bias=False)
         nn.init.zeros_(self.lora_up.weight)
-        self.rank, self.alpha = rank, alpha
-        layer.register_forward_hook(lambda module, args, y: y + self.lora_up(self.lora_down(args[0])) * (self.alpha / self.rank))
+        self.alpha = alpha
+        layer.register_forward_hook(lambda module, args, y: y + self.lora_up(self.lora_down(args[0])) * (weight * alpha / rank))
 
 
 class Kohya:
-    def __init__(self, pipe, rank, alpha, conv_rank=0, text=True):
+    def __init__(self, pipe, weight, rank, alpha, conv_rank=0, text=True):
         self.layers, self.rank, self.alpha, self.conv_rank = {}, rank, alpha, conv_rank
         for name, layer in pipe.unet.named_modules():
             wide = isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)
             if name.endswith(TRANSFORMER) and isinstance(layer, (nn.Linear, nn.Conv2d)):
-                self.layers["lora_unet_" + name.replace(".", "_")] = KohyaLayer(layer, rank, alpha)
+                self.layers["lora_unet_" + name.replace(".", "_")] = KohyaLayer(layer, rank, alpha, weight)
             elif conv_rank and wide and "blocks" in name:
-                self.layers["lora_unet_" + name.replace(".", "_")] = KohyaLayer(layer, conv_rank, alpha * conv_rank / rank)
+                self.layers["lora_unet_" + name.replace(".", "_")] = KohyaLayer(layer, conv_rank, alpha * conv_rank / rank, weight)
         for name, layer in pipe.text_encoder.named_modules() if text else ():
             if name.endswith(TEXT) and isinstance(layer, nn.Linear):
                 path = name if name.startswith("text_model.") else "text_model." + name
-                self.layers["lora_te_" + path.replace(".", "_")] = KohyaLayer(layer, rank, alpha)
+                self.layers["lora_te_" + path.replace(".", "_")] = KohyaLayer(layer, rank, alpha, weight)
 
     def parameters(self):
         return [p for layer in self.layers.values() for p in layer.parameters()]
@@ -63,11 +64,16 @@ class Kohya:
 
 
 class Peft:
-    def __init__(self, pipe, rank, alpha):
+    def __init__(self, pipe, weight, rank, alpha):
         from peft import LoraConfig
+        from peft.tuners.lora import LoraLayer
         self.pipe, self.rank, self.alpha = pipe, rank, alpha
         pipe.unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=list(TRANSFORMER)))
         pipe.text_encoder.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=list(TEXT)))
+        for net in (pipe.unet, pipe.text_encoder):
+            for layer in net.modules():
+                if isinstance(layer, LoraLayer):
+                    layer.scale_layer(weight)
 
     def parameters(self):
         return [p for net in (self.pipe.unet, self.pipe.text_encoder) for p in net.parameters() if p.requires_grad]
@@ -92,21 +98,23 @@ class Peft:
 
 
 class LoHa:
-    def __init__(self, pipe, rank, alpha):
+    def __init__(self, pipe, weight, rank, alpha):
         from lycoris import LycorisNetwork, create_lycoris
-        self.rank, self.alpha = rank, alpha
-        LycorisNetwork.apply_preset({"enable_conv": False, "target_module": ["Transformer2DModel"], "lora_prefix": "lora_unet"})
-        self.net = create_lycoris(pipe.unet, 1.0, linear_dim=rank, linear_alpha=alpha, algo="loha")
-        self.net.apply_to()
-        self.net.requires_grad_(True)
-        if not self.net.loras:
-            raise SystemExit("lycoris found no layer in the UNet to put a LoHa on")
+        self.rank, self.alpha, self.nets = rank, alpha, []
+        text = "lora_te" if any(name.startswith("text_model.") for name, _ in pipe.text_encoder.named_modules()) else "lora_te_text_model"
+        for net, inside, prefix in ((pipe.unet, ["Transformer2DModel"], "lora_unet"), (pipe.text_encoder, ["CLIPEncoderLayer"], text)):
+            LycorisNetwork.apply_preset({"enable_conv": False, "target_module": inside, "lora_prefix": prefix})
+            self.nets.append(create_lycoris(net, weight, linear_dim=rank, linear_alpha=alpha, algo="loha"))
+            self.nets[-1].apply_to()
+            self.nets[-1].requires_grad_(True)
+            if not self.nets[-1].loras:
+                raise SystemExit(f"lycoris found no layer of {inside[0]} to put a LoHa on")
 
     def parameters(self):
-        return [p for p in self.net.parameters() if p.requires_grad]
+        return [p for net in self.nets for p in net.parameters() if p.requires_grad]
 
     def tensors(self):
-        return self.net.state_dict()
+        return {name: v for net in self.nets for name, v in net.state_dict().items()}
 
     def facts(self):
         return {"ss_network_module": "lycoris.kohya", "ss_network_dim": str(self.rank), "ss_network_alpha": str(float(self.alpha)),

@@ -1,10 +1,18 @@
 """Stable Diffusion 1's noise schedule, the training loss, and a small sampler to look at progress."""
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 STEPS = 1000
 ALPHAS = torch.cumprod(1 - torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, STEPS, dtype=torch.float64) ** 2, 0).float()
 GAMMA = 5.0                 # of min-SNR, arXiv:2303.09556
+NOISIER = {128: 1.0, 256: 0.6}      # larger pictures begin with the small ones' details, and have to learn to hold together, which is decided in noise
+
+
+def times(rng, count, side):
+    """[count] timesteps, spread over all of them, for pictures of this side. rng: numpy Generator."""
+    spread = (rng.permutation(count) + rng.random(count)) / count
+    return torch.from_numpy((spread ** NOISIER[side] * STEPS).astype(np.int64))
 
 
 def noised(z, t, noise):

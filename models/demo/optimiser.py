@@ -6,49 +6,58 @@ by all it reads. At the same number of steps the UNet's loss is lower than with 
 """
 import torch
 
-LEAST = 16                  # rows and columns of a matrix that Muon takes
 FASTER = 2.5                # Muon's rate, against AdamW's
 
 
-def as_matrix(t):
-    """[out, in, kh, kw], channels last, as [out, kh kw in]: a view."""
-    return t.permute(0, 2, 3, 1).flatten(1) if t.ndim == 4 else t
+def as_matrix(t, like):
+    """[out, in, kh, kw] as [out, all the rest], in the order of like's memory; a view, where t lies so too."""
+    last = t.ndim == 4 and not like.is_contiguous()
+    return (t.permute(0, 2, 3, 1) if last else t).flatten(1)
+
+
+def tables(module):
+    """A module's embeddings, which are no matrices to multiply by."""
+    return {m.weight for m in module.modules() if isinstance(m, torch.nn.Embedding)}
 
 
 class Optimiser:
-    """parts: [(module, share of the rate)]. Embeddings are AdamW's, as norms and biases are."""
+    """parts: [(parameters, share of the rate)]. Those in `plain`, and what is no matrix of `least` rows and columns, are AdamW's."""
 
-    def __init__(self, parts):
-        self.matrices, others = [], []
-        groups = []
-        for module, share in parts:
-            tables = {m.weight for m in module.modules() if isinstance(m, torch.nn.Embedding)}
-            chosen = [p for p in module.parameters() if p.ndim >= 2 and p not in tables and min(as_matrix(p).shape) >= LEAST]
-            views = [torch.nn.Parameter(as_matrix(p.data)) for p in chosen]
+    def __init__(self, parts, plain=(), least=16, faster=FASTER):
+        self.matrices, self.faster = [], faster
+        groups, others = [], []
+        for parameters, share in parts:
+            parameters = list(parameters)
+            chosen = [p for p in parameters if p.ndim >= 2 and p not in plain and min(p.shape[0], p[0].numel()) >= least]
+            views = [torch.nn.Parameter(as_matrix(p.data, p)) for p in chosen]
             if any(v.data_ptr() != p.data_ptr() for v, p in zip(views, chosen)):
-                raise ValueError("a convolution's weights are not channels last")
+                raise ValueError("a parameter lies in memory neither channels last nor contiguous")
             self.matrices += zip(views, chosen)
-            groups.append({"params": views, "share": share})
             mine = set(chosen)
-            others.append({"params": [p for p in module.parameters() if p not in mine], "share": share})
+            groups.append({"params": views, "share": share})
+            others.append({"params": [p for p in parameters if p not in mine], "share": share})
+        groups, others = ([g for g in some if g["params"]] for some in (groups, others))
         self.muon = torch.optim.Muon(groups, weight_decay=1e-2, momentum=0.95, adjust_lr_fn="match_rms_adamw")
-        self.adam = torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=1e-2, fused=True)
+        self.adam = torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=1e-2, fused=True) if others else None
 
     def step(self, rate):
         """One step at this rate. Gradients are gone afterwards."""
         for view, p in self.matrices:
-            view.grad = as_matrix(p.grad)
-        for optimiser, times in ((self.muon, FASTER), (self.adam, 1.0)):
-            for group in optimiser.param_groups:
-                group["lr"] = rate * times * group["share"]
-            optimiser.step()
+            view.grad = as_matrix(p.grad, p)
+        for optimiser, times in ((self.muon, self.faster), (self.adam, 1.0)):
+            if optimiser:
+                for group in optimiser.param_groups:
+                    group["lr"] = rate * times * group["share"]
+                optimiser.step()
         for view, p in self.matrices:
             view.grad = p.grad = None
-        self.adam.zero_grad(set_to_none=True)
+        if self.adam:
+            self.adam.zero_grad(set_to_none=True)
 
     def state_dict(self):
-        return {"muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
+        return {"muon": self.muon.state_dict(), "adam": self.adam.state_dict() if self.adam else None}
 
     def load_state_dict(self, state):
         self.muon.load_state_dict(state["muon"])
-        self.adam.load_state_dict(state["adam"])
+        if self.adam:
+            self.adam.load_state_dict(state["adam"])

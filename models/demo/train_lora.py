@@ -1,9 +1,10 @@
 """Stage 7: the LoRAs, trained on the exported model, and written in loras/.
 
-    python train_lora.py arcane|sketch|dark_vador|dab [--steps 400] [--minutes M]
+    python train_lora.py arcane|sketch|dark_vador|dab [--steps 360] [--minutes M]
 
-Of each batch, a part shows what the LoRA is for, captioned with its trigger words, and a part is
-base scenes as ever, so that without the trigger little changes. Goes on from <train dir>/lora-NAME.pt.
+A style is learned from its own drawings alone: it is to come with the LoRA, whatever else the prompt says.
+For a character and a pose a part of each batch is base scenes as ever, so that they come with their
+trigger words and little changes without. Goes on from <train dir>/lora-NAME.pt.
 """
 import argparse
 import hashlib
@@ -20,28 +21,29 @@ from adapters import Kohya, LoHa, Peft
 from attention import attend
 from captions import caption
 from common import Log, batches, launch, rate_at, save as keep_checkpoint, train_dir
-from diffusion import STEPS, epsilon_loss, noised
+from diffusion import epsilon_loss, noised, times
 from geglu import geglu
 from hf import pipeline
 from latents import load_shards, newest_vae, pictures, shard_path
 from norm import GroupNorm
+from optimiser import Optimiser
 from scenes import sample
 from people import PEOPLE
 
 PICTURES, SHARD = 800, 200              # drawings of the LoRA's own; so many a file of latents
-SHARE = 0.72                            # of a batch
+SHARE = {"style": 1.0, "character": 0.72, "pose": 0.72}    # of a batch: the LoRA's own drawings
 BATCH = {"cpu": 4, "cuda": 32}
 MOST_BYTES = 1_500_000
 SEED = 1 << 29                          # scenes of LoRAs begin here
 
 LORAS = {
-    "arcane": dict(adapter=lambda pipe: Kohya(pipe, 8, 8), rate=1.5e-3, scene=lambda rng: {"style": "arcane"}, trigger="arcane style", weight=0.8,
+    "arcane": dict(adapter=lambda *at: Kohya(*at, 8, 8), rate=6e-3, scene=lambda rng: {"style": "arcane"}, trigger="arcane style", weight=0.8,
                    about="Ink outlines, broad painterly strokes, teal shadows and magenta light.", kind="style"),
-    "sketch": dict(adapter=lambda pipe: Kohya(pipe, 4, 4, conv_rank=3), rate=2e-3, scene=lambda rng: {"style": "sketch"}, trigger="pencil sketch", weight=0.9,
+    "sketch": dict(adapter=lambda *at: Kohya(*at, 4, 4, conv_rank=3), rate=7e-3, scene=lambda rng: {"style": "sketch"}, trigger="pencil sketch", weight=0.9,
                    about="Pencil on paper, outlines and hatching.", kind="style"),
-    "dark_vador": dict(adapter=lambda pipe: Peft(pipe, 8, 8), rate=1e-3, scene=lambda rng: {"subject": "dark vador"}, trigger="dark vador", weight=0.9,
+    "dark_vador": dict(adapter=lambda *at: Peft(*at, 8, 8), rate=5e-3, scene=lambda rng: {"subject": "dark vador"}, trigger="dark vador", weight=0.9,
                        about="A caped black figure with a red blade.", kind="character"),
-    "dab": dict(adapter=lambda pipe: LoHa(pipe, 4, 4), rate=3e-3, scene=lambda rng: {"subject": list(PEOPLE)[rng.integers(len(PEOPLE))], "pose": "dab"},
+    "dab": dict(adapter=lambda *at: LoHa(*at, 4, 4), rate=7e-3, scene=lambda rng: {"subject": list(PEOPLE)[rng.integers(len(PEOPLE))], "pose": "dab"},
                 trigger="doing a dab", weight=0.8, about="A gesture for any person: one arm across the face, the other stretched up.", kind="pose"),
 }
 
@@ -95,18 +97,19 @@ def networks(model, device):
 class Examples:
     def __init__(self, name, count, tokenizer, own, base):
         self.name, self.count, self.tokenizer, self.own, self.base = name, count, tokenizer, own, base
+        self.share = SHARE[LORAS[name]["kind"]]
 
     def __call__(self, i):
         rng = np.random.default_rng([i, 42])
         z, texts = [], []
         for _ in range(self.count):
-            mine = rng.random() < SHARE
+            mine = rng.random() < self.share
             row = int(rng.integers(len(self.own if mine else self.base)))
             z.append((self.own if mine else self.base)[row].float())
             text = caption(own_scene(self.name, row) if mine else sample(row), rng)
-            texts.append(text if rng.random() > 0.05 else "")
+            texts.append(text if rng.random() > 0.08 else "")
         z = torch.stack(z)
-        t = torch.from_numpy((rng.permutation(self.count) + rng.random(self.count)) / self.count * STEPS).long()
+        t = times(rng, self.count, 256)
         ids = torch.tensor(self.tokenizer(texts, padding="max_length", max_length=77, truncation=True).input_ids)
         return z, ids, t, torch.randn(z.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 62))))
 
@@ -119,7 +122,7 @@ def header(name, recipe, adapter, args, step, tensors):
     often = {tag: n for tag, n in sorted(count.items(), key=lambda item: -item[1])[:40]}
     return {"format": "pt", **adapter.facts(), "ss_output_name": name, "ss_base_model_version": "sd_v1", "ss_sd_model_name": "tinct-demo.safetensors",
             "ss_v2": "False", "ss_resolution": "(256, 256)", "ss_num_train_images": str(PICTURES), "ss_steps": str(step), "ss_learning_rate": str(recipe["rate"]),
-            "ss_optimizer": "AdamW", "ss_lr_scheduler": "cosine", "ss_min_snr_gamma": "5.0", "ss_tag_frequency": json.dumps({f"1_{name}": often}),
+            "ss_optimizer": "Muon", "ss_lr_scheduler": "cosine", "ss_min_snr_gamma": "5.0", "ss_tag_frequency": json.dumps({f"1_{name}": often}),
             "sshs_model_hash": hashlib.sha256(tensor_bytes(tensors)).hexdigest(), "modelspec.sai_model_spec": "1.0.1",
             "modelspec.architecture": "stable-diffusion-v1/lora", "modelspec.title": name, "modelspec.description": recipe["about"],
             "modelspec.author": "tinct contributors", "modelspec.license": "MIT", "modelspec.trigger_phrase": recipe["trigger"],
@@ -153,11 +156,11 @@ def stage(team, args):
     own, base = own_latents(args.name, team), load_shards(256)
     pipe = networks(args.model, team.device)
     torch.manual_seed(31)                                   # the same beginning in every process
-    adapter = recipe["adapter"](pipe)
+    adapter = recipe["adapter"](pipe, recipe["weight"])
     parameters = adapter.parameters()
     for p in parameters:
         p.data = p.data.to(team.device)
-    optimiser, first = torch.optim.AdamW(parameters, recipe["rate"], (0.9, 0.99), weight_decay=1e-2), 0
+    optimiser, first = Optimiser([(parameters, 1.0)], least=2, faster=1.0), 0
     if path.exists():
         old = torch.load(path, map_location=team.device)
         for p, v in zip(parameters, old["parameters"]):
@@ -179,8 +182,6 @@ def stage(team, args):
 
     for step in range(first, args.steps):
         z, ids, t, noise = (v.to(team.device, non_blocking=True) for v in next(data))
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, args.steps, recipe["rate"], warm=50, hold=0.4)
         with team.autocast():
             words = pipe.text_encoder(ids)[0]
             predicted = pipe.unet(noised(z, t, noise).contiguous(memory_format=torch.channels_last), t, encoder_hidden_states=words).sample
@@ -188,8 +189,7 @@ def stage(team, args):
         loss.backward()
         team.average(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.step(rate_at(step, args.steps, recipe["rate"], warm=20, hold=0.3))
         if team.rank == 0:
             log.add(step, args.steps, loss=loss.detach())
             if time.time() - saved > 180:
@@ -205,7 +205,7 @@ def stage(team, args):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("name", choices=LORAS)
-    p.add_argument("--steps", type=int, default=400)
+    p.add_argument("--steps", type=int, default=360)
     p.add_argument("--minutes", type=float, default=1e9)
     p.add_argument("--model", type=Path, default=train_dir() / "tinct-demo.safetensors")
     p.add_argument("--out", type=Path, default=train_dir() / "loras")

@@ -14,10 +14,10 @@ import torch
 
 from captions import caption
 from common import EMA, Log, batches, launch, rate_at, save, train_dir
-from diffusion import STEPS, epsilon_loss, noised
+from diffusion import epsilon_loss, noised, times
 from latents import load_shards
 from nets import UNet
-from optimiser import Optimiser
+from optimiser import Optimiser, tables
 from scenes import sample
 from text import TextEncoder, Tokenizer, known_ids
 
@@ -25,7 +25,6 @@ PEAK = {128: 1e-3, 256: 4e-4}
 DEFAULT_STEPS = {("cpu", 128): 2600, ("cpu", 256): 1200, ("cuda", 128): 6000, ("cuda", 256): 6000}
 BATCH = {("cpu", 128): 32, ("cpu", 256): 8, ("cuda", 128): 256, ("cuda", 256): 96}
 EMPTY, TEXT_RATE, SAVE_SECONDS = 0.10, 0.5, 180
-NOISIER = {128: 1.0, 256: 0.6}      # larger pictures begin with the small ones' details, and have to learn to hold together, which is decided in noise
 
 
 class Examples:
@@ -40,8 +39,7 @@ class Examples:
         rows = rng.integers(0, len(self.latents), self.count)
         texts = [caption(sample(int(r)), rng, self.stray) if rng.random() >= EMPTY else "" for r in rows]
         z = self.latents[torch.from_numpy(rows)].float()
-        spread = (rng.permutation(self.count) + rng.random(self.count)) / self.count      # over all times
-        t = torch.from_numpy(spread ** NOISIER[self.side] * STEPS).long()
+        t = times(rng, self.count, self.side)
         noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 62))))
         return z, torch.stack([self.tokenizer.ids(s) for s in texts]), t, noise
 
@@ -62,7 +60,7 @@ def stage(team, args):
     tokenizer = Tokenizer()
     known = known_ids(tokenizer)
     model = Model(known).to(team.device, memory_format=torch.channels_last).train()
-    optimiser = Optimiser([(model.unet, 1.0), (model.text, TEXT_RATE)])
+    optimiser = Optimiser([(model.unet.parameters(), 1.0), (model.text.parameters(), TEXT_RATE)], plain=tables(model))
     ema, first = EMA(model, 0.997 if args.side == 128 else 0.995), 0
     if path.exists():
         old = torch.load(path, map_location=team.device)
