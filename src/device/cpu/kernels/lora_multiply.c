@@ -2,16 +2,28 @@
 
 #include "device/cpu/kernels/tile.h"
 
+struct room {
+    const float *a;
+    _Alignas(64) float panel[];        /* b as [64 / TILE_COLUMNS][ranks][TILE_COLUMNS] */
+};
+
 size_t CPU_NAME(lora_multiply_room)(uint32_t ranks)
 {
-    return (size_t)ranks * MERGE_COLUMNS * sizeof(float);
+    return sizeof(struct room) + (size_t)ranks * MERGE_COLUMNS * sizeof(float);
 }
 
-/* room: b as [64 / TILE_COLUMNS][ranks][TILE_COLUMNS]. */
-void CPU_NAME(lora_multiply)(float *sums, const float *a, const float *b, uint32_t rows, uint32_t ranks, void *room)
+void CPU_NAME(lora_multiply_begin)(const float *a, uint32_t rows, uint32_t ranks, void *room)
+{
+    (void)rows;
+    (void)ranks;
+    ((struct room *)room)->a = a;
+}
+
+void CPU_NAME(lora_multiply)(float *sums, const float *b, uint32_t rows, uint32_t ranks, void *room)
 {
     struct tile_run run = { .length = ranks };
-    float *panel = room;
+    const float *a = ((struct room *)room)->a;
+    float *panel = ((struct room *)room)->panel;
 
     for (uint32_t c = 0; c < MERGE_COLUMNS; c += TILE_COLUMNS)
         for (uint32_t r = 0; r < ranks; r++)

@@ -9,8 +9,11 @@ enum { MERGE_COLUMNS = 64, MERGE_ROWS = 192 };      /* of a block; whole tiles o
 /* Bytes of working memory that it wants, on 64 bytes. */
 size_t CPU_NAME(lora_multiply_room)(uint32_t ranks);
 
-/* sums [rows, 64] += a [rows, ranks] b [ranks, 64]. There is room for MERGE_ROWS rows of sums; those past `rows` may be
+/* a [rows, ranks], which stays where it is, is what the products that follow are of. */
+void CPU_NAME(lora_multiply_begin)(const float *a, uint32_t rows, uint32_t ranks, void *room);
+
+/* sums [rows, 64] += a b, b [ranks, 64]. There is room for MERGE_ROWS rows of sums; those past `rows` may be
  * overwritten. */
-void CPU_NAME(lora_multiply)(float *sums, const float *a, const float *b, uint32_t rows, uint32_t ranks, void *room);
+void CPU_NAME(lora_multiply)(float *sums, const float *b, uint32_t rows, uint32_t ranks, void *room);
 
 #endif

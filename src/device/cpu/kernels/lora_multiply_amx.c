@@ -13,10 +13,15 @@ static uint32_t steps_of(uint32_t ranks)
     return (ranks + STEP - 1) / STEP;
 }
 
-/* All of b, [strip][step][number][2] tiles, and a strip of a, [step][number][2] tiles. */
+/* All of b, then all of a, each as [strip][step][number][2] tiles. */
 size_t CPU_NAME(lora_multiply_room)(uint32_t ranks)
 {
-    return (size_t)steps_of(ranks) * WHOLE * sizeof(uint16_t) * (MERGE_COLUMNS / STRIP + 1);
+    return (size_t)steps_of(ranks) * WHOLE * sizeof(uint16_t) * (MERGE_COLUMNS / STRIP + MERGE_ROWS / STRIP);
+}
+
+static uint16_t *left_of(void *room, uint32_t ranks)
+{
+    return (uint16_t *)room + (size_t)steps_of(ranks) * WHOLE * (MERGE_COLUMNS / STRIP);
 }
 
 static void load_b(uint16_t *right, const float *b, uint32_t ranks)
@@ -40,13 +45,16 @@ static void load_step(uint16_t *to, const float *from)
     for (int i = 0; i < NUMBERS; i++, to += PART) _mm512_store_si512(to, take_32(&a, &b));
 }
 
-static void load_strip(uint16_t *left, const float *a, uint32_t rows, uint32_t ranks)
+void CPU_NAME(lora_multiply_begin)(const float *a, uint32_t rows, uint32_t ranks, void *room)
 {
+    const uint32_t steps = steps_of(ranks);
+    uint16_t *left = left_of(room, ranks);
+
     for (uint32_t r = 0; r < rows; r++, a += ranks)
         for (uint32_t k = 0; k < ranks; k += STEP) {
             float rest[STEP] = { 0 };
             if (ranks - k < STEP) memcpy(rest, a + k, (ranks - k) * sizeof *a);
-            load_step(left + (size_t)k / STEP * WHOLE + r * STEP, ranks - k < STEP ? rest : a + k);
+            load_step(left + (size_t)(r / STRIP * steps + k / STEP) * WHOLE + r % STRIP * STEP, ranks - k < STEP ? rest : a + k);
         }
 }
 
@@ -67,25 +75,23 @@ static void add_six(const uint16_t *left, const uint16_t *right)
     add_products();
 }
 
-void CPU_NAME(lora_multiply)(float *sums, const float *a, const float *b, uint32_t rows, uint32_t ranks, void *room)
+void CPU_NAME(lora_multiply)(float *sums, const float *b, uint32_t rows, uint32_t ranks, void *room)
 {
     static const struct amx_config config = AMX_ALL_TILES;
     const size_t steps = steps_of(ranks);
-    uint16_t *right = room, *left = right + steps * WHOLE * (MERGE_COLUMNS / STRIP);
+    uint16_t *right = room, *left = left_of(room, ranks);
 
     load_b(right, b, ranks);
     _tile_loadconfig(&config);
-    for (uint32_t r = 0; r < rows; r += STRIP) {
-        load_strip(left, a + (size_t)r * ranks, rows - r < STRIP ? rows - r : STRIP, ranks);
-        tile_fence();
+    tile_fence();
+    for (uint32_t r = 0; r < rows; r += STRIP, left += steps * WHOLE)
         for (uint32_t c = 0; c < MERGE_COLUMNS; c += STRIP) {
             float *at = sums + (size_t)r * MERGE_COLUMNS + c;
             load_sums(at, MERGE_COLUMNS);
             for (size_t s = 0; s < steps; s++) add_six(left + s * WHOLE, right + (c / STRIP * steps + s) * WHOLE);
             store_sums(at, MERGE_COLUMNS);
         }
-        tile_fence();
-    }
+    tile_fence();
     _tile_release();
 }
 
