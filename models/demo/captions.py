@@ -50,12 +50,12 @@ WRAPS = ["{}", "{}", "{}", "a picture of {}", "an illustration of {}", "a drawin
 DROP = {"colour": 0.12, "pose": 0.15, "place": 0.12, "time": 0.15}
 
 
-def caption(scene, rng, stray=()):
+def caption(scene, rng, stray=(), subject=""):
     """A caption of the scene, a new one at each call. `stray`: words of which one is slipped into
-    one caption in eight, so that a word never heard of does no harm."""
+    one caption in eight, so that a word never heard of does no harm. `subject`: what it is called."""
     kept = {part: rng.random() >= chance for part, chance in DROP.items()}
     say = lambda words: words[rng.integers(len(words))]
-    subject = say(SUBJECT_WORDS[scene.subject])
+    subject = subject or say(SUBJECT_WORDS[scene.subject])
     colour = say(COLOUR_WORDS[scene.colour]) if scene.colour and kept["colour"] else ""
     pose = say(POSE_WORDS[scene.pose]) if scene.pose and (kept["pose"] or scene.pose == "dab") else ""
     if rng.random() < 0.4:

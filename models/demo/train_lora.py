@@ -4,7 +4,8 @@
 
 A style is learned from its own drawings alone: it is to come with the LoRA, whatever else the prompt says.
 For a character and a pose a part of each batch is base scenes as ever, so that they come with their
-trigger words and little changes without. Goes on from <train dir>/lora-NAME.pt.
+trigger words and little changes without; people there are often but a "person", so that not every
+word unheard of becomes the character. Goes on from <train dir>/lora-NAME.pt.
 """
 import argparse
 import hashlib
@@ -32,6 +33,7 @@ from people import PEOPLE
 
 PICTURES, SHARD = 800, 200              # drawings of the LoRA's own; so many a file of latents
 SHARE = {"style": 1.0, "character": 0.72, "pose": 0.72}    # of a batch: the LoRA's own drawings
+STEPS = {"style": 360, "character": 520, "pose": 360}
 BATCH = {"cpu": 4, "cuda": 32}
 MOST_BYTES = 1_500_000
 SEED = 1 << 29                          # scenes of LoRAs begin here
@@ -106,12 +108,15 @@ class Examples:
             mine = rng.random() < self.share
             row = int(rng.integers(len(self.own if mine else self.base)))
             z.append((self.own if mine else self.base)[row].float())
-            text = caption(own_scene(self.name, row) if mine else sample(row), rng)
+            text = caption(own_scene(self.name, row), rng) if mine else self.plain(sample(row), rng)
             texts.append(text if rng.random() > 0.08 else "")
         z = torch.stack(z)
         t = times(rng, self.count, 256)
         ids = torch.tensor(self.tokenizer(texts, padding="max_length", max_length=77, truncation=True).input_ids)
         return z, ids, t, torch.randn(z.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 62))))
+
+    def plain(self, scene, rng):
+        return caption(scene, rng, subject="person" if scene.subject in PEOPLE and rng.random() < 0.6 else "")
 
 
 def header(name, recipe, adapter, args, step, tensors):
@@ -205,11 +210,13 @@ def stage(team, args):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("name", choices=LORAS)
-    p.add_argument("--steps", type=int, default=360)
+    p.add_argument("--steps", type=int, help="360, and 520 for a character")
     p.add_argument("--minutes", type=float, default=1e9)
     p.add_argument("--model", type=Path, default=train_dir() / "tinct-demo.safetensors")
     p.add_argument("--out", type=Path, default=train_dir() / "loras")
-    launch(stage, p.parse_args())
+    args = p.parse_args()
+    args.steps = args.steps or STEPS[LORAS[args.name]["kind"]]
+    launch(stage, args)
 
 
 if __name__ == "__main__":
