@@ -43,31 +43,30 @@ static void begin_sums(const struct cpu_args *a, float *sums, size_t first, uint
         for (uint32_t i = 0; i < count; i++) sums[i] += delta[first + i];
 }
 
-/* Does any value round to Inf in fp16, or is it none? */
-static bool any_beyond(const float *sums, uint32_t count)
+/* Is any of them Inf, or none? */
+static bool any_beyond(const uint16_t *halves, uint32_t count)
 {
-    uint32_t largest = 0;
+    uint16_t largest = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, sums + i, 4);
-        bits &= 0x7fffffff;
+        uint16_t bits = halves[i] & 0x7fff;
         largest = bits > largest ? bits : largest;
     }
-    return largest >= 0x477ff000;          /* 65520 */
+    return largest >= 0x7c00;
 }
 
 static void merge_panel(const struct cpu_args *a, struct memory *m, uint32_t panel, uint32_t first, uint32_t rows)
 {
     const struct lora_merge_params *p = a->params;
     size_t at = ((size_t)panel * p->k + first) * MERGE_COLUMNS;
+    uint16_t *y = (uint16_t *)a->writes[0] + at;
 
     begin_sums(a, m->sums, at, rows * MERGE_COLUMNS);
     if (p->ranks)
         CPU_NAME(lora_multiply)(m->sums, (const float *)a->reads[3] + (size_t)panel * p->ranks * MERGE_COLUMNS, rows, p->ranks,
                                 m->room);
-    narrow_f16((uint16_t *)a->writes[0] + at, m->sums, rows * MERGE_COLUMNS);
-    if (any_beyond(m->sums, rows * MERGE_COLUMNS)) {
+    narrow_f16(y, m->sums, rows * MERGE_COLUMNS);
+    if (any_beyond(y, rows * MERGE_COLUMNS)) {
         float one = 1;
         __atomic_store((float *)a->writes[1], &one, __ATOMIC_RELAXED);     /* by any thread */
     }
