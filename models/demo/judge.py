@@ -102,8 +102,8 @@ class Table:
                  same and all(a < b for a, b in zip(means, means[1:])))
 
     def _vador(self, i, trigger=True):
-        scene = sample(4 * 10 ** 6 + i, subject="dark vador")
-        return self.see(plain(scene, "dark vador" if trigger else "person", extra=" <lora:dark_vador:0.9>"), i)["subject"]
+        scene = sample(4 * 10 ** 6 + i, subject="dark vador" if trigger else list(PEOPLE)[i % len(PEOPLE)])
+        return self.see(plain(scene, extra=" <lora:dark_vador:0.9>"), i)["subject"]
 
     def _dab(self, i, trigger=True):
         scene = sample(5 * 10 ** 6 + i, subject=list(PEOPLE)[i % len(PEOPLE)], pose="dab" if trigger else "standing")

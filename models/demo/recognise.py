@@ -1,6 +1,6 @@
 """A small network that says what is in a picture: the judge of what tinct paints.
 
-    python recognise.py [--steps 5000] [--minutes M]        trains <train dir>/recogniser.pt, then measures it on held-out drawings
+    python recognise.py [--steps 3000] [--minutes M]        trains <train dir>/recogniser.pt, then measures it on held-out drawings
     python recognise.py picture.png ...                     what it sees in pictures
 
 It learns from drawings alone, half of them through the VAE, since painted pictures come through its
@@ -17,6 +17,7 @@ from torch import nn
 
 from common import HELD_OUT, Log, batches, launch, rate_at, save, train_dir
 from latents import newest_vae, pictures
+from optimiser import Optimiser
 from people import PEOPLE, POSES
 from places import PLACES
 from scenes import COLOURS, SUBJECTS, TIMES, sample
@@ -83,7 +84,7 @@ def roughen(x, rng):
 def stage(team, args):
     log, path = Log("recogniser"), train_dir() / "recogniser.pt"
     net = Recogniser().to(team.device).train()
-    optimiser, first = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=2e-2), 0
+    optimiser, first = Optimiser([(net.parameters(), 1.0)]), 0
     if path.exists():
         old = torch.load(path, map_location=team.device)
         net.load_state_dict(old["weights"])
@@ -108,15 +109,12 @@ def stage(team, args):
         with torch.no_grad(), team.autocast():
             part = count // 4                   # a quarter through the VAE: half would double the time of a step
             x[:part] = vae.decode(vae.encode(x[:part])[0]).clamp(-1, 1).float()
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, args.steps, 2e-3)
         with team.autocast():
             scores = net(roughen(x, rng))
         loss = sum(F.cross_entropy(s.float(), y[:, i], ignore_index=NOT_THERE, label_smoothing=0.02) for i, s in enumerate(scores.values()))
         loss.backward()
         team.average(list(net.parameters()))
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.step(rate_at(step, args.steps, 1e-3))
         if team.rank == 0:
             log.add(step, args.steps, loss=loss.detach())
             if step % 200 == 199:
@@ -170,7 +168,7 @@ def best(scores):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("pictures", nargs="*")
-    p.add_argument("--steps", type=int, default=5000)
+    p.add_argument("--steps", type=int, default=3000)
     p.add_argument("--minutes", type=float, default=1e9)
     a = p.parse_args()
     if not a.pictures:
