@@ -51,6 +51,7 @@ parity_list() {
     echo "parity-stages-vulkan-fast 900 $parity stages.py $stage $tiny --vae 32 --device llvmpipe --precision fast --like f16"
     echo "parity-pictures 900 $parity pictures.py build/tinct $tiny $vocabulary --devices cpu,llvmpipe"
     echo "parity-demo 900 $parity pictures.py build/tinct models/tinct-demo.safetensors $vocabulary --demo --devices cpu,llvmpipe"
+    echo "parity-demo-loras 900 $parity pictures.py build/tinct models/tinct-demo.safetensors $vocabulary --demo --loras"
     echo "parity-pictures-loras 900 $parity pictures.py build/tinct $tiny $vocabulary --devices cpu,llvmpipe --loras"
     [ "${TINCT_PARITY:-}" = full ] || return 0
     full=${XDG_CACHE_HOME:-$HOME/.cache}/tinct/sd15-1234.safetensors

@@ -18,6 +18,11 @@ TRANSFORMER = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.ne
 TEXT = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
 
+def text_path(name):
+    """transformers 5 has left a level away that every file names."""
+    return name if name.startswith("text_model.") else "text_model." + name
+
+
 class KohyaLayer(nn.Module):
     """y + weight * alpha / rank * up(down(x)), beside a linear layer or a convolution."""
 
@@ -44,8 +49,7 @@ class Kohya:
                 self.layers["lora_unet_" + name.replace(".", "_")] = KohyaLayer(layer, conv_rank, alpha * conv_rank / rank, weight)
         for name, layer in pipe.text_encoder.named_modules() if text else ():
             if name.endswith(TEXT) and isinstance(layer, nn.Linear):
-                path = name if name.startswith("text_model.") else "text_model." + name
-                self.layers["lora_te_" + path.replace(".", "_")] = KohyaLayer(layer, rank, alpha, weight)
+                self.layers["lora_te_" + text_path(name).replace(".", "_")] = KohyaLayer(layer, rank, alpha, weight)
 
     def parameters(self):
         return [p for layer in self.layers.values() for p in layer.parameters()]
@@ -79,13 +83,14 @@ class Peft:
         return [p for net in (self.pipe.unet, self.pipe.text_encoder) for p in net.parameters() if p.requires_grad]
 
     def tensors(self):
-        """As diffusers itself writes them."""
+        """As diffusers writes them; but by peft's names, since of those that its convert_state_dict_to_diffusers
+        gives it reads a part only."""
         from diffusers import StableDiffusionPipeline
         from diffusers.training_utils import _collate_lora_metadata
-        from diffusers.utils import convert_state_dict_to_diffusers
         from peft.utils import get_peft_model_state_dict
         from safetensors import safe_open
-        unet, text = (convert_state_dict_to_diffusers(get_peft_model_state_dict(net)) for net in (self.pipe.unet, self.pipe.text_encoder))
+        unet = get_peft_model_state_dict(self.pipe.unet)
+        text = {text_path(name): v for name, v in get_peft_model_state_dict(self.pipe.text_encoder).items()}
         metadata = _collate_lora_metadata({"unet": self.pipe.unet, "text_encoder": self.pipe.text_encoder})
         with tempfile.TemporaryDirectory() as folder:
             StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=unet, text_encoder_lora_layers=text, weight_name="lora.safetensors", **metadata)
@@ -101,7 +106,7 @@ class LoHa:
     def __init__(self, pipe, weight, rank, alpha):
         from lycoris import LycorisNetwork, create_lycoris
         self.rank, self.alpha, self.nets = rank, alpha, []
-        text = "lora_te" if any(name.startswith("text_model.") for name, _ in pipe.text_encoder.named_modules()) else "lora_te_text_model"
+        text = "lora_te" if hasattr(pipe.text_encoder, "text_model") else "lora_te_text_model"
         for net, inside, prefix in ((pipe.unet, ["Transformer2DModel"], "lora_unet"), (pipe.text_encoder, ["CLIPEncoderLayer"], text)):
             LycorisNetwork.apply_preset({"enable_conv": False, "target_module": inside, "lora_prefix": prefix})
             self.nets.append(create_lycoris(net, weight, linear_dim=rank, linear_alpha=alpha, algo="loha"))

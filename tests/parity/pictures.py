@@ -4,13 +4,14 @@
 
 --demo: the checkpoint is models/tinct-demo.safetensors, which diffusers reads by itself, with `from_single_file`.
 --loras: with two LoRAs, one in kohya's spelling on attention and text encoder, one in peft's on convolutions too, which
-diffusers loads and fuses.
+diffusers loads and fuses; with --demo the two in loras/ that diffusers can read.
 
 With two devices their pictures are compared with each other too. The noise is drawn here afresh (Philox 4x32-10 and
 Box-Muller as CUDA does), so that the generator is part of what is checked.
 """
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -49,24 +50,27 @@ def psnr(a, b):
     return 10 * np.log10(255.0 ** 2 / mse) if mse else 999.0
 
 
-WEIGHTS = {"first": 0.8, "second": -0.6}
+REPO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+RANDOM, OWN = {"first": 0.8, "second": -0.6}, {"arcane": 0.7, "dark_vador": 0.9}
 
 
-def with_loras(pipe, folder):
-    """Two files in folder, fused into the pipe's models; gives the tags."""
+def make_random(pipe, folder):
+    """The files of RANDOM; gives how many tensors each holds."""
     models = {"unet": pipe.unet, "text_encoder": pipe.text_encoder}
-    counts = [lora_files.kohya(models, os.path.join(folder, "first.safetensors")), lora_files.peft(models, os.path.join(folder, "second.safetensors"))]
-    for name in WEIGHTS:
+    return [lora_files.kohya(models, os.path.join(folder, "first.safetensors")), lora_files.peft(models, os.path.join(folder, "second.safetensors"))]
+
+
+def fuse(pipe, folder, weights):
+    for name in weights:
         pipe.load_lora_weights(folder, weight_name=name + ".safetensors", adapter_name=name)
-    pipe.set_adapters(list(WEIGHTS), list(WEIGHTS.values()))
-    pipe.fuse_lora(adapter_names=list(WEIGHTS))
-    return "".join(f"<lora:{name}:{weight}>" for name, weight in WEIGHTS.items()), counts
+    pipe.set_adapters(list(weights), list(weights.values()))
+    pipe.fuse_lora(adapter_names=list(weights))
 
 
 def by_itself(checkpoint, vocabulary):
     """The demo model as its makers open it."""
     os.environ["TINCT_VOCAB"] = vocabulary
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "models", "demo"))
+    sys.path.insert(0, os.path.join(REPO, "models", "demo"))
     import hf
     return hf.pipeline(checkpoint)
 
@@ -85,8 +89,11 @@ def main():
         pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
         plain = pipe(a.prompt, num_inference_steps=2, guidance_scale=1.0, width=64, height=64, output_type="np",
                      latents=torch.ones(1, 4, 8, 8)).images if a.loras else None
-        tags, counts = with_loras(pipe, folder) if a.loras else ("", [])
+        weights = (OWN if a.demo else RANDOM) if a.loras else {}
+        loras = os.path.join(REPO, "loras") if a.demo else folder
+        counts = make_random(pipe, folder) if a.loras and not a.demo else [r"\d+"] * len(weights)
         if a.loras:
+            fuse(pipe, loras, weights)
             fused = pipe(a.prompt, num_inference_steps=2, guidance_scale=1.0, width=64, height=64, output_type="np", latents=torch.ones(1, 4, 8, 8)).images
             assert np.abs(fused - plain).max() > 0.02, "the LoRAs change next to nothing: this would prove nothing"
         sigmas = uniform_sigmas(steps)
@@ -96,18 +103,18 @@ def main():
         want = pipe(a.prompt, negative_prompt=a.negative, guidance_scale=7.0, sigmas=list(sigmas), latents=noise,
                     width=a.size, height=a.size, output_type="np").images[0]
         want = (want * 255).round().astype(np.uint8)
-        pictures, count = {}, 0
+        pictures, count, tags = {}, 0, "".join(f"<lora:{name}:{weight}>" for name, weight in weights.items())
         bar, with_what = (40, " with two LoRAs") if a.loras else (45, "")
         for device in a.devices.split(","):
             out = os.path.join(folder, device.replace(" ", "_") + ".png")
             log = open(out + ".log", "w+")
-            subprocess.run([a.tinct, "paint", a.prompt + tags, "--lora-model-dir", folder, "-n", a.negative, "-m", a.checkpoint, "--steps", str(steps), "--cfg-scale", "7",
+            subprocess.run([a.tinct, "paint", a.prompt + tags, "--lora-model-dir", loras, "-n", a.negative, "-m", a.checkpoint, "--steps", str(steps), "--cfg-scale", "7",
                             "-s", str(seed), "-W", str(a.size), "-H", str(a.size), "--sampling-method", "Euler", "--scheduler", "Uniform",
                             "--device", device, "--precision", "fp32", "-o", out], check=True, stdout=subprocess.DEVNULL, stderr=log)
             log.seek(0)
             told = log.read()
-            for name, matched in zip(WEIGHTS, counts):
-                assert f"{name}: {matched} of {matched} tensors" in told, told
+            for name, matched in zip(weights, counts):
+                assert re.search(rf"{name}: ({matched}) of \1 tensors", told), told
             pictures[device] = np.asarray(Image.open(out).convert("RGB"))
             value, count = psnr(pictures[device], want), count + 1
             print(f"{'ok' if value >= bar else 'not ok'} {count} - {device}: picture {a.size}x{a.size}{with_what} against diffusers: PSNR {value:.1f} dB (bar {bar})", flush=True)
