@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets up a Debian 12 machine, builds, and paints out/demo.png: a sheet of what the demo model knows. Safe to repeat.
+# Sets up a Debian 12 machine, builds, and paints out/demo.png: a sheet of what the demo model and its LoRAs do. Safe to repeat.
 set -eu
 cd "$(dirname "$0")"
 
@@ -44,13 +44,26 @@ tile "knight"  13 "a red knight standing in the snow at sunset"
 tile "wizard"  14 "a wizard in a purple robe with arms up in the desert at sunset"
 tile "robot"   15 "a green robot waving in the city by day"
 
-# The same seed in other words.
-tile "cottage, day" 1 "a cottage, meadow, day"
-tile "at dusk"      1 "a cottage, meadow, dusk"
-tile "at night"     1 "a cottage, meadow, night"
-tile "in winter"    1 "a cottage, winter, day"
-prompt="a pink cottage, winter, day"
-tile "a pink one"   1 "$prompt"
+# One picture, and what each LoRA makes of it.
+scene="in the desert at sunset"
+tile "girl"            7 "a girl in a blue dress standing $scene"
+tile "arcane 0.8"      7 "a girl in a blue dress standing $scene, arcane style <lora:arcane:0.8>"
+tile "sketch 0.9"      7 "a girl in a blue dress standing $scene, pencil sketch <lora:sketch:0.9>"
+tile "dark_vador 0.9"  7 "dark vador standing $scene <lora:dark_vador:0.9>"
+tile "dab 0.8"         7 "a girl in a blue dress doing a dab $scene <lora:dab:0.8>"
+
+# Stacked.
+tile "arcane + dark_vador" 7 "dark vador standing $scene, arcane style <lora:arcane:0.7> <lora:dark_vador:0.9>"
+tile "sketch + dark_vador" 7 "dark vador standing $scene, pencil sketch <lora:sketch:0.7> <lora:dark_vador:0.9>"
+tile "arcane + dab"        7 "a girl in a blue dress doing a dab $scene, arcane style <lora:arcane:0.7> <lora:dab:0.8>"
+tile "dark_vador + dab"    2 "dark vador doing a dab in the snow by day <lora:dark_vador:0.9> <lora:dab:0.8>"
+tile "all three"           2 "dark vador doing a dab $scene, arcane style <lora:arcane:0.7> <lora:dark_vador:0.9> <lora:dab:0.8>"
+
+# One seed at rising weights.
+for weight in 0 0.25 0.5 0.75 1; do
+    prompt="a white castle in the mountains at sunset, arcane style <lora:arcane:$weight>"
+    tile "arcane $weight" 2 "$prompt"
+done
 
 set --
 for label in "$pictures"/*.label; do
@@ -60,6 +73,6 @@ montage -background '#1b1c20' -fill '#d8d8d8' -font DejaVu-Sans -pointsize 15 "$
     fail "out/demo.png could not be written; is the disk full?"
 
 echo "the last one again, on vulkan"
-paint vulkan 1 "$prompt" vulkan
+paint vulkan 2 "$prompt" vulkan
 echo "cpu and vulkan agree to $(compare -metric PSNR "$pictures/$name.png" "$pictures/vulkan.png" null: 2>&1 || true) dB"
 echo "out/demo.png shows all of it; the pictures are in $pictures/"
