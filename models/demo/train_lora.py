@@ -33,7 +33,7 @@ from people import PEOPLE
 
 PICTURES, SHARD = 800, 200              # drawings of the LoRA's own; so many a file of latents
 SHARE = {"style": 1.0, "character": 0.72, "pose": 0.72}    # of a batch: the LoRA's own drawings
-STEPS = {"style": 360, "character": 520, "pose": 360}
+STEPS = {"style": 360, "character": 520, "pose": 620}
 BATCH = {"cpu": 4, "cuda": 32}
 MOST_BYTES = 1_500_000
 SEED = 1 << 29                          # scenes of LoRAs begin here
@@ -210,7 +210,7 @@ def stage(team, args):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("name", choices=LORAS)
-    p.add_argument("--steps", type=int, help="360, and 520 for a character")
+    p.add_argument("--steps", type=int, help="360 for a style, 520 for a character, 620 for a pose")
     p.add_argument("--minutes", type=float, default=1e9)
     p.add_argument("--model", type=Path, default=train_dir() / "tinct-demo.safetensors")
     p.add_argument("--out", type=Path, default=train_dir() / "loras")
