@@ -39,7 +39,7 @@ class KohyaLayer(nn.Module):
 
 
 class Kohya:
-    def __init__(self, pipe, weight, rank, alpha, conv_rank=0, text=True):
+    def __init__(self, pipe, weight, rank, alpha, conv_rank=0):
         self.layers, self.rank, self.alpha, self.conv_rank = {}, rank, alpha, conv_rank
         for name, layer in pipe.unet.named_modules():
             wide = isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)
@@ -47,7 +47,7 @@ class Kohya:
                 self.layers["lora_unet_" + name.replace(".", "_")] = KohyaLayer(layer, rank, alpha, weight)
             elif conv_rank and wide and "blocks" in name:
                 self.layers["lora_unet_" + name.replace(".", "_")] = KohyaLayer(layer, conv_rank, alpha * conv_rank / rank, weight)
-        for name, layer in pipe.text_encoder.named_modules() if text else ():
+        for name, layer in pipe.text_encoder.named_modules():
             if name.endswith(TEXT) and isinstance(layer, nn.Linear):
                 self.layers["lora_te_" + text_path(name).replace(".", "_")] = KohyaLayer(layer, rank, alpha, weight)
 

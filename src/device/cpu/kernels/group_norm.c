@@ -127,7 +127,7 @@ enum { APPLY_PIXELS = 64 };
 static struct cpu_plan apply_plan(const struct cpu_args *a)
 {
     const struct group_norm_params *p = a->params;
-    uint32_t blocks = (p->pixels + APPLY_PIXELS - 1) / APPLY_PIXELS;
+    uint32_t blocks = parts(p->pixels, APPLY_PIXELS);
     return (struct cpu_plan) { .items = p->images * blocks, .rows = APPLY_PIXELS,
                                .memory = 2 * channels_of(a) * sizeof(float) };
 }
@@ -146,7 +146,7 @@ static void apply_item(const struct cpu_args *a, const struct cpu_plan *plan, ui
 {
     const struct group_norm_params *p = a->params;
     uint32_t channels = channels_of(a), width = channels / p->groups;
-    uint32_t blocks = (p->pixels + plan->rows - 1) / plan->rows, image = item / blocks;
+    uint32_t blocks = parts(p->pixels, plan->rows), image = item / blocks;
     uint32_t first = item % blocks * plan->rows, end = least(first + plan->rows, p->pixels);
     const float *stats = (const float *)a->reads[2] + (size_t)image * p->groups * 2;
     const float *gamma = a->reads[3], *beta = a->reads[4];

@@ -10,7 +10,7 @@ enum { ROWS = 32 };
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    return (struct cpu_plan) { .items = (a->rows + ROWS - 1) / ROWS, .rows = ROWS };
+    return (struct cpu_plan) { .items = parts(a->rows, ROWS), .rows = ROWS };
 }
 
 static void normalise(const struct layer_norm_params *p, const float *x, const float *gamma, const float *beta,

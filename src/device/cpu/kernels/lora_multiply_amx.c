@@ -2,31 +2,27 @@
  * six largest are summed: as good as fp32's one, in less than half of its time. */
 #include "device/cpu/kernels/lora_multiply.h"
 
+#include "device/cpu/kernels.h"
 #include "device/cpu/kernels/amx.h"
 
 #if VEC_AMX
 
 enum { NUMBERS = 3, PART = 2 * TILE, WHOLE = NUMBERS * PART };     /* bf16 numbers of one number's two tiles, and of all three */
 
-static uint32_t steps_of(uint32_t ranks)
-{
-    return (ranks + STEP - 1) / STEP;
-}
-
 /* All of b, then all of a, each as [strip][step][number][2] tiles. */
 size_t CPU_NAME(lora_multiply_room)(uint32_t ranks)
 {
-    return (size_t)steps_of(ranks) * WHOLE * sizeof(uint16_t) * (MERGE_COLUMNS / STRIP + MERGE_ROWS / STRIP);
+    return (size_t)parts(ranks, STEP) * WHOLE * sizeof(uint16_t) * (MERGE_COLUMNS / STRIP + MERGE_ROWS / STRIP);
 }
 
 static uint16_t *left_of(void *room, uint32_t ranks)
 {
-    return (uint16_t *)room + (size_t)steps_of(ranks) * WHOLE * (MERGE_COLUMNS / STRIP);
+    return (uint16_t *)room + (size_t)parts(ranks, STEP) * WHOLE * (MERGE_COLUMNS / STRIP);
 }
 
 static void load_b(uint16_t *right, const float *b, uint32_t ranks)
 {
-    const uint32_t steps = steps_of(ranks);
+    const uint32_t steps = parts(ranks, STEP);
 
     for (uint32_t k = 0; k < steps * STEP; k += 2)
         for (uint32_t c = 0; c < MERGE_COLUMNS; c += 16) {
@@ -47,7 +43,7 @@ static void load_step(uint16_t *to, const float *from)
 
 void CPU_NAME(lora_multiply_begin)(const float *a, uint32_t rows, uint32_t ranks, void *room)
 {
-    const uint32_t steps = steps_of(ranks);
+    const uint32_t steps = parts(ranks, STEP);
     uint16_t *left = left_of(room, ranks);
 
     for (uint32_t r = 0; r < rows; r++, a += ranks)
@@ -78,7 +74,7 @@ static void add_six(const uint16_t *left, const uint16_t *right)
 void CPU_NAME(lora_multiply)(float *sums, const float *b, uint32_t rows, uint32_t ranks, void *room)
 {
     static const struct amx_config config = AMX_ALL_TILES;
-    const size_t steps = steps_of(ranks);
+    const size_t steps = parts(ranks, STEP);
     uint16_t *right = room, *left = left_of(room, ranks);
 
     load_b(right, b, ranks);

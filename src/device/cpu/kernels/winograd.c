@@ -13,7 +13,7 @@ struct spot {                      /* where a tile lies */
 
 static struct spot spot_of(const struct winograd_params *p, uint32_t tile)
 {
-    uint32_t across = (p->w + OUT - 1) / OUT, down = (p->h + OUT - 1) / OUT;
+    uint32_t across = parts(p->w, OUT), down = parts(p->h, OUT);
 
     tile += p->first;
     return (struct spot) { tile / (across * down), tile / across % down * OUT, tile % across * OUT };
@@ -21,7 +21,7 @@ static struct spot spot_of(const struct winograd_params *p, uint32_t tile)
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    return (struct cpu_plan) { .items = (a->rows + TILES - 1) / TILES, .rows = TILES };
+    return (struct cpu_plan) { .items = parts(a->rows, TILES), .rows = TILES };
 }
 
 /* B^T d of six values that lie `step` apart. */
