@@ -68,10 +68,7 @@ struct pass {
     void *compiled;              /* the backend's */
 };
 
-void device_log(const struct device *device, enum tinct_log_level level, const char *fmt, ...) TINCT_PRINTF(3, 4);
-
-/* Each backend's doors. cpu stores activations in f32 whatever TINCT_ACT says (it logs so): f16 storage saves
- * memory traffic that only GPUs wait for. */
+/* Each backend's doors. */
 struct device *cpu_device_open(const struct device_options *options, struct tinct_err *err);
 void cpu_device_describe(struct device_info *info);
 struct device *vulkan_device_open(const struct device_options *options, int index, struct tinct_err *err);

@@ -62,10 +62,11 @@ const struct device_info *device_about(const struct device *device);
 bool device_is_fast(const struct device *device);              /* opened with precision fast (given or by default) */
 bool device_has_kernel(struct device *device, const char *kernel, const char *variant);   /* one that not all have */
 bool device_takes_winograd(const struct device *device);       /* 3x3 convolutions, see shaders/winograd.h */
-bool device_stores_f16(const struct device *device);           /* activations are f16: fast on a GPU, or TINCT_ACT */
+bool device_stores_f16(const struct device *device);           /* activations are f16: fast on a GPU and on AMX, or TINCT_ACT */
 uint64_t device_memory_free(struct device *device);            /* bytes that may still be taken, a budget */
 uint64_t device_scratch_bytes(const struct device *device);     /* held for passes (below), and used again by the next */
 uint64_t device_max_buffer(struct device *device);             /* bytes of the largest buffer it makes */
+void device_log(const struct device *device, enum tinct_log_level level, const char *fmt, ...) TINCT_PRINTF(3, 4);
 uint64_t device_validation_messages(const struct device *device);
 
 /* GFLOP/s of multiply-adds on registers alone, all cores at work, measured now (about 0.1 s); bf16: of bf16 dot products.

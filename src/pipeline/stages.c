@@ -1,5 +1,6 @@
 #include "pipeline/stages.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,10 +213,21 @@ const struct pass *unet_run_pass(const struct unet_run *r)
 
 /* ---- VAE ------------------------------------------------------------------- */
 
-bool vae_decode_in_bands(const struct model *m, float *rgb, const float *latent, uint32_t h, uint32_t w,
-                         uint32_t band_rows, struct tinct_err *err)
+/* Values of some VAEs leave fp16, and nothing is left of the picture: then it is made again in fp32. */
+static bool has_overflowed(const struct model *m, enum dtype dtype, const float *values, size_t count)
 {
-    enum dtype dtype = device_dtype(m->device);
+    size_t i = 0;
+
+    if (dtype != DTYPE_F16) return false;
+    while (i < count && isfinite(values[i])) i++;
+    if (i == count) return false;
+    device_log(m->device, TINCT_LOG_WARN, "this VAE's values are too large for fp16: it works in fp32 instead, which takes longer");
+    return true;
+}
+
+static bool decode_as(const struct model *m, float *rgb, const float *latent, uint32_t h, uint32_t w, enum dtype dtype,
+                      uint32_t band_rows, struct tinct_err *err)
+{
     uint32_t f = m->vae.factor;
     struct transfer t = { 0 };
     struct tensor z, picture;
@@ -233,9 +245,14 @@ bool vae_decode_in_bands(const struct model *m, float *rgb, const float *latent,
     return ok || tinct_within(err, "vae");
 }
 
-static struct stage_needs decode_needs(const struct model *m, uint32_t h, uint32_t w, uint32_t band_rows)
+bool vae_decode_in_bands(const struct model *m, float *rgb, const float *latent, uint32_t h, uint32_t w,
+                         uint32_t band_rows, struct tinct_err *err)
 {
-    enum dtype dtype = device_dtype(m->device);
+    return decode_as(m, rgb, latent, h, w, device_dtype(m->device), band_rows, err);
+}
+
+static struct stage_needs decode_needs(const struct model *m, uint32_t h, uint32_t w, enum dtype dtype, uint32_t band_rows)
+{
     uint32_t f = m->vae.factor;
     struct pass *pass = pass_begin(m->device);
 
@@ -245,10 +262,10 @@ static struct stage_needs decode_needs(const struct model *m, uint32_t h, uint32
 }
 
 /* Pixels are the same either way, so what is free may decide. */
-static uint32_t band_rows_for(const struct model *m, uint32_t h, uint32_t w)
+static uint32_t band_rows_for(const struct model *m, uint32_t h, uint32_t w, enum dtype dtype)
 {
     static const uint64_t most_at_once = 1500000000;
-    struct stage_needs whole = decode_needs(m, h, w, 0);
+    struct stage_needs whole = decode_needs(m, h, w, dtype, 0);
     uint64_t bytes = whole.scratch + whole.own, have = device_memory_free(m->device) + device_scratch_bytes(m->device);
     bool fits = bytes <= most_at_once && bytes <= have && whole.scratch <= device_max_buffer(m->device);
 
@@ -257,17 +274,23 @@ static uint32_t band_rows_for(const struct model *m, uint32_t h, uint32_t w)
 
 bool vae_decode(const struct model *m, float *rgb, const float *latent, uint32_t h, uint32_t w, struct tinct_err *err)
 {
-    return vae_decode_in_bands(m, rgb, latent, h, w, band_rows_for(m, h, w), err);
+    enum dtype dtype = device_dtype(m->device);
+    size_t count = (size_t)h * w * m->vae.factor * m->vae.factor * 3;
+
+    if (!decode_as(m, rgb, latent, h, w, dtype, band_rows_for(m, h, w, dtype), err)) return false;
+    return !has_overflowed(m, dtype, rgb, count) ||
+           decode_as(m, rgb, latent, h, w, DTYPE_F32, band_rows_for(m, h, w, DTYPE_F32), err);
 }
 
 struct stage_needs vae_decode_needs(const struct model *m, uint32_t h, uint32_t w)
 {
-    return decode_needs(m, h, w, band_rows_for(m, h, w));
+    enum dtype dtype = device_dtype(m->device);
+    return decode_needs(m, h, w, dtype, band_rows_for(m, h, w, dtype));
 }
 
-bool vae_encode(const struct model *m, float *moments, const float *rgb, uint32_t h, uint32_t w, struct tinct_err *err)
+static bool encode_as(const struct model *m, float *moments, const float *rgb, uint32_t h, uint32_t w, enum dtype dtype,
+                      struct tinct_err *err)
 {
-    enum dtype dtype = device_dtype(m->device);
     uint32_t f = m->vae.factor;
     struct transfer t = { 0 };
     struct tensor picture, out;
@@ -283,4 +306,13 @@ bool vae_encode(const struct model *m, float *moments, const float *rgb, uint32_
     }
     transfer_free(&t);
     return ok || tinct_within(err, "vae");
+}
+
+bool vae_encode(const struct model *m, float *moments, const float *rgb, uint32_t h, uint32_t w, struct tinct_err *err)
+{
+    enum dtype dtype = device_dtype(m->device);
+    size_t count = (size_t)(h / m->vae.factor) * (w / m->vae.factor) * 2 * VAE_LATENT;
+
+    if (!encode_as(m, moments, rgb, h, w, dtype, err)) return false;
+    return !has_overflowed(m, dtype, moments, count) || encode_as(m, moments, rgb, h, w, DTYPE_F32, err);
 }

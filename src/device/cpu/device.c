@@ -166,7 +166,7 @@ static size_t call_fill(struct cpu_call *c, const struct cpu_device *device, con
 {
     c->kernel = find_kernel(device, d->kernel, d->variant);
     c->args = (struct cpu_args) { .params = d->params, .rows = d->rows, .columns = d->columns, .batch = d->batch,
-                                  .threads = (uint32_t)device->threads };
+                                  .threads = (uint32_t)device->threads, .f16 = !strcmp(d->variant, "f16") };
     for (int i = 0; i < DISPATCH_READS; i++) c->args.reads[i] = span_pointer(&d->reads[i]);
     for (int i = 0; i < DISPATCH_WRITES; i++) c->args.writes[i] = span_pointer(&d->writes[i]);
     c->plan = c->kernel->plan(&c->args);
@@ -358,7 +358,8 @@ struct device *cpu_device_open(const struct device_options *options, struct tinc
     d->base.log = options->log;
     d->base.log_user = options->log_user;
     describe(&d->base.info, isa, d->threads);
-    if (act && !strcmp(act, "f16"))
-        device_log(&d->base, TINCT_LOG_WARN, "TINCT_ACT=f16 is for Vulkan devices; the processor stores activations in f32");
+    d->base.stores_f16 = find_kernel(d, "gemm", "f16") && !(act && !strcmp(act, "f32"));
+    if (act && !strcmp(act, "f16") && !d->base.stores_f16)
+        device_log(&d->base, TINCT_LOG_WARN, "TINCT_ACT=f16: this processor stores activations in f32, or f16 with --precision fast and AMX");
     return &d->base;
 }

@@ -17,6 +17,7 @@ struct cpu_args {                          /* one dispatch with its operands fou
     void *writes[DISPATCH_WRITES];
     uint32_t rows, columns, batch;
     uint32_t threads;                      /* how many share the items */
+    bool f16;                              /* activations are f16; else f32 */
 };
 
 struct cpu_plan {                          /* how a dispatch is cut */

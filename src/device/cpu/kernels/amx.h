@@ -32,10 +32,17 @@ VEC_INLINE __m512i take_32(__m512 *a, __m512 *b)
     return both;
 }
 
-/* 32 floats to bf16, and what is missing to bf16 again. */
-VEC_INLINE void split_32(uint16_t *high, uint16_t *low, const float *from, bool exact)
+/* 16 elements of a row, from element i on. */
+VEC_INLINE __m512 load_16(const void *from, size_t i, const bool f16)
 {
-    __m512 a = _mm512_loadu_ps(from), b = _mm512_loadu_ps(from + 16);
+    if (f16) return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)((const uint16_t *)from + i)));
+    return _mm512_loadu_ps((const float *)from + i);
+}
+
+/* 32 elements to bf16, and what is missing to bf16 again. */
+VEC_INLINE void split_32(uint16_t *high, uint16_t *low, const void *from, const bool f16, const bool exact)
+{
+    __m512 a = load_16(from, 0, f16), b = load_16(from, 16, f16);
 
     _mm512_store_si512(high, take_32(&a, &b));
     if (exact) _mm512_store_si512(low, take_32(&a, &b));

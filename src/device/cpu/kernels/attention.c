@@ -54,7 +54,7 @@ static struct cpu_plan plan(const struct cpu_args *a)
 
 static void load_group(const struct attention_params *p, struct group *g, const float *q, uint32_t queries)
 {
-    turn_queries(p, g->queries, q, queries);
+    turn_queries(p, g->queries, q, false, queries);
     for (uint32_t i = 0; i < p->head_dim * LANES; i += VEC_WIDTH) vec_store(g->sums + i, (vec) { 0 });
     for (uint32_t lane = 0; lane < LANES; lane++) {
         g->largest[lane] = -INFINITY;
@@ -150,11 +150,11 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
 
     for (uint32_t row = 0; row < h.rows; row += LANES) {
         struct group g = group_at(memory, p->head_dim, row / LANES);
-        load_group(p, &g, h.q + (size_t)row * p->q_stride, least(h.rows - row, LANES));
+        load_group(p, &g, (const float *)h.q + (size_t)row * p->q_stride, least(h.rows - row, LANES));
     }
     for (uint32_t key = 0; key < end; key += KEYS) {
         uint32_t keys = least(p->k_rows - key, KEYS);
-        const float *k = h.k + (size_t)key * p->k_stride, *v = h.v + (size_t)key * p->v_stride;
+        const float *k = (const float *)h.k + (size_t)key * p->k_stride, *v = (const float *)h.v + (size_t)key * p->v_stride;
         if (crowded(p)) copy_values(p, v, keys, values);
         for (uint32_t row = 0; row < h.rows; row += LANES) {
             struct group g = group_at(memory, p->head_dim, row / LANES);
@@ -171,7 +171,7 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     }
     for (uint32_t row = 0; row < h.rows; row += LANES) {
         struct group g = group_at(memory, p->head_dim, row / LANES);
-        store_group(p, &g, h.y + (size_t)row * p->y_stride, least(h.rows - row, LANES));
+        store_group(p, &g, (float *)h.y + (size_t)row * p->y_stride, false, least(h.rows - row, LANES));
     }
 }
 

@@ -79,12 +79,12 @@ static void lay_out(struct memory *m, uint32_t head_dim, uint32_t groups)
 /* ---- operands ------------------------------------------------------------------- */
 
 /* A group's queries: turned on their side where its sums will be, then to tiles. */
-static void load_queries(const struct attention_params *p, struct memory *m, uint32_t group, const float *q, uint32_t queries,
-                         bool exact)
+static void load_queries(const struct attention_params *p, struct memory *m, uint32_t group, const void *q, uint32_t queries,
+                         bool f16, bool exact)
 {
     float *turned = m->sums[group];
 
-    turn_queries(p, turned, q, queries);
+    turn_queries(p, turned, q, f16, queries);
     for (uint32_t lane = 0; lane < LANES; lane++) {
         m->largest[group][lane] = -INFINITY;
         m->weight[group][lane] = 0;
@@ -101,18 +101,19 @@ static void load_queries(const struct attention_params *p, struct memory *m, uin
 }
 
 /* Rows beyond the last key are zeros. */
-static void load_keys(const struct attention_params *p, struct memory *m, const float *k, uint32_t keys, bool exact)
+VEC_INLINE void load_keys(const struct attention_params *p, struct memory *m, const void *k, uint32_t keys, const bool f16,
+                          const bool exact)
 {
     float some[STEP] = { 0 };              /* of a row's last step */
     uint32_t steps = m->dim / STEP;
 
-    for (uint32_t j = 0; j < parts(keys, STRIP) * STRIP; j++, k += p->k_stride) {
+    for (uint32_t j = 0; j < parts(keys, STRIP) * STRIP; j++, k = stored_at(k, p->k_stride, f16)) {
         uint16_t *to = m->keys + j / STRIP * steps * step_size(exact) + j % STRIP * STEP;
         for (uint32_t s = 0; s < steps; s++, to += step_size(exact)) {
             bool whole = j < keys && (s + 1) * STEP <= p->head_dim;
             if (!whole) memset(some, 0, sizeof some);
-            if (!whole && j < keys) memcpy(some, k + s * STEP, (p->head_dim - s * STEP) * sizeof *some);
-            split_32(to, to + 2 * TILE, whole ? k + s * STEP : some, exact);
+            if (!whole && j < keys) memcpy(some, stored_at(k, s * STEP, f16), (p->head_dim - s * STEP) * (f16 ? 2 : 4));
+            split_32(to, to + 2 * TILE, whole ? stored_at(k, s * STEP, f16) : some, f16, exact);
         }
     }
 }
@@ -146,17 +147,24 @@ VEC_INLINE void turn_16(__m512i rows[16])
     }
 }
 
+/* Some of 16 elements, zeros for the others. */
+VEC_INLINE __m512 load_some(const void *from, __mmask16 some, const bool f16)
+{
+    if (f16) return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(some, from));
+    return _mm512_maskz_loadu_ps(some, from);
+}
+
 /* Channels [c, c + 16) of 32 values become a tile's 16 rows of 32 k. Values beyond the last, and channels, are zeros. */
-VEC_INLINE void turn_values(const struct attention_params *p, uint16_t *high_tile, uint16_t *low_tile, const float *v,
-                            uint32_t c, uint32_t values, const bool exact)
+VEC_INLINE void turn_values(const struct attention_params *p, uint16_t *high_tile, uint16_t *low_tile, const void *v,
+                            uint32_t c, uint32_t values, const bool f16, const bool exact)
 {
     __mmask16 some = p->head_dim - c >= 16 ? 0xffff : (__mmask16)((1u << (p->head_dim - c)) - 1);
     __m512i high[16], low[16];
 
     for (uint32_t i = 0; i < 16; i++) {
         __mmask16 first = 2 * i < values ? some : 0, second = 2 * i + 1 < values ? some : 0;
-        const float *from = v + (size_t)2 * i * p->v_stride + c;
-        __m512 even = _mm512_maskz_loadu_ps(first, from), odd = _mm512_maskz_loadu_ps(second, from + p->v_stride);
+        const void *from = stored_at(v, (size_t)2 * i * p->v_stride + c, f16);
+        __m512 even = load_some(from, first, f16), odd = load_some(stored_at(from, p->v_stride, f16), second, f16);
         if (exact) pair_16(&high[i], &low[i], even, odd);
         else high[i] = round_pair_16(even, odd);
     }
@@ -167,7 +175,8 @@ VEC_INLINE void turn_values(const struct attention_params *p, uint16_t *high_til
     for (int i = 0; i < 16; i++) _mm512_store_si512(low_tile + i * STEP, low[i]);
 }
 
-VEC_INLINE void load_values(const struct attention_params *p, struct memory *m, const float *v, uint32_t keys, const bool exact)
+VEC_INLINE void load_values(const struct attention_params *p, struct memory *m, const void *v, uint32_t keys, const bool f16,
+                            const bool exact)
 {
     uint32_t steps = parts(keys, STEP);
 
@@ -175,7 +184,8 @@ VEC_INLINE void load_values(const struct attention_params *p, struct memory *m, 
         for (uint32_t c = 0; c < m->dim; c += 16) {
             uint16_t *to = m->values + (c / STRIP * steps + s) * step_size(exact) + c % STRIP / 16 * TILE;
             if (c < p->head_dim) {
-                turn_values(p, to, to + 2 * TILE, v + (size_t)s * STEP * p->v_stride, c, keys - s * STEP, exact);
+                turn_values(p, to, to + 2 * TILE, stored_at(v, (size_t)s * STEP * p->v_stride, f16), c, keys - s * STEP, f16,
+                            exact);
                 continue;
             }
             memset(to, 0, TILE * sizeof *to);
@@ -280,7 +290,8 @@ VEC_INLINE void add_block(const struct attention_params *p, struct memory *m, co
     }
 }
 
-VEC_INLINE void run(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, struct memory *m, const bool exact)
+VEC_INLINE void run(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, struct memory *m, const bool f16,
+                    const bool exact)
 {
     static const struct amx_config config = AMX_ALL_TILES;
     const struct attention_params *p = a->params;
@@ -290,32 +301,38 @@ VEC_INLINE void run(const struct cpu_args *a, const struct cpu_plan *plan, uint3
     _tile_loadconfig(&config);
     lay_out(m, p->head_dim, plan->rows / LANES);
     for (uint32_t row = 0; row < h.rows; row += LANES)
-        load_queries(p, m, row / LANES, h.q + (size_t)row * p->q_stride, least(h.rows - row, LANES), exact);
+        load_queries(p, m, row / LANES, stored_at(h.q, (size_t)row * p->q_stride, f16), least(h.rows - row, LANES), f16, exact);
     for (uint32_t key = 0; key < end; key += KEYS) {
         uint32_t keys = least(p->k_rows - key, KEYS);
-        load_keys(p, m, h.k + (size_t)key * p->k_stride, keys, exact);
-        load_values(p, m, h.v + (size_t)key * p->v_stride, keys, exact);
+        load_keys(p, m, stored_at(h.k, (size_t)key * p->k_stride, f16), keys, f16, exact);
+        load_values(p, m, stored_at(h.v, (size_t)key * p->v_stride, f16), keys, f16, exact);
         add_block(p, m, &h, key, keys, exact);
     }
     for (uint32_t row = 0; row < h.rows; row += LANES) {
         struct group g = { .sums = m->sums[row / LANES], .weight = m->weight[row / LANES] };
-        store_group(p, &g, h.y + (size_t)row * p->y_stride, least(h.rows - row, LANES));
+        store_group(p, &g, stored_place(h.y, (size_t)row * p->y_stride, f16), f16, least(h.rows - row, LANES));
     }
     _tile_release();
 }
 
 static void run_exact(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
 {
-    run(a, plan, item, memory, true);
+    run(a, plan, item, memory, false, true);
 }
 
 static void run_fast(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
 {
-    run(a, plan, item, memory, false);
+    run(a, plan, item, memory, false, false);
+}
+
+static void run_f16(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
+{
+    run(a, plan, item, memory, true, false);
 }
 
 const struct cpu_kernel CPU_NAME(attention_amx) = { "attention", "f32", false, plan, run_exact };
 const struct cpu_kernel CPU_NAME(attention_amx_fast) = { "attention", "f32", true, plan, run_fast };
+const struct cpu_kernel CPU_NAME(attention_amx_f16) = { "attention", "f16", true, plan, run_f16 };
 
 #else
 typedef int nothing_here;      /* a file must not be empty */

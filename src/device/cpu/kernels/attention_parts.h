@@ -3,6 +3,7 @@
 #define TINCT_CPU_ATTENTION_PARTS_H
 
 #include "device/cpu/kernels.h"
+#include "device/cpu/kernels/stored.h"
 #include "device/cpu/kernels/tile.h"
 
 #include <math.h>
@@ -12,6 +13,7 @@
 enum {
     LANES = TILE_COLUMNS,
     KEYS = 128,
+    MOST_DIM = 512,                /* of a head */
     MOST_KEPT = 128 * 1024,        /* keys and values of all heads that stay in the cache from item to item */
 };
 
@@ -63,17 +65,27 @@ VEC_INLINE vec rough_exp2_below_0(vec x)
 }
 
 /* to [head_dim][LANES] = queries, times scale log2(e); 0 in lanes beyond the last. */
-static inline void turn_queries(const struct attention_params *p, float *to, const float *q, uint32_t queries)
+static inline void turn_queries(const struct attention_params *p, float *to, const void *q, bool f16, uint32_t queries)
 {
-    float scale = p->scale * 1.44269504f;
+    float scale = p->scale * 1.44269504f, rows[4][MOST_DIM];
     uint32_t lane = 0;
 
-    for (; lane + 4 <= queries; lane += 4)
-        for (uint32_t c = 0; c < p->head_dim; c += 4)
-            transpose4(q + (size_t)lane * p->q_stride + c, p->q_stride, to + c * LANES + lane, LANES);
-    for (; lane < LANES; lane++)
-        for (uint32_t c = 0; c < p->head_dim; c++)
-            to[c * LANES + lane] = lane < queries ? q[(size_t)lane * p->q_stride + c] : 0;
+    for (; lane + 4 <= queries; lane += 4) {
+        const float *from = q;
+        size_t stride = p->q_stride;
+        if (f16) {
+            for (uint32_t i = 0; i < 4; i++) widen_row(rows[i], (const uint16_t *)q + (lane + i) * stride, p->head_dim);
+            from = rows[0];
+            stride = MOST_DIM;
+        } else
+            from += lane * stride;
+        for (uint32_t c = 0; c < p->head_dim; c += 4) transpose4(from + c, stride, to + c * LANES + lane, LANES);
+    }
+    for (; lane < LANES; lane++) {
+        const float *from = rows[0];
+        if (lane < queries) from = row_read(stored_at(q, (size_t)lane * p->q_stride, f16), f16, p->head_dim, rows[0]);
+        for (uint32_t c = 0; c < p->head_dim; c++) to[c * LANES + lane] = lane < queries ? from[c] : 0;
+    }
     for (uint32_t i = 0; i < p->head_dim * LANES; i += VEC_WIDTH) vec_store(to + i, vec_load(to + i) * vec_all(scale));
 }
 
@@ -85,8 +97,9 @@ static inline void mask(float *scores, uint32_t first_query, uint32_t key, uint3
             scores[j * LANES + lane] = -INFINITY;
 }
 
-static inline void store_group(const struct attention_params *p, struct group *g, float *y, uint32_t queries)
+static inline void store_group(const struct attention_params *p, struct group *g, void *y, bool f16, uint32_t queries)
 {
+    float rows[4][MOST_DIM];
     uint32_t lane = 0;
 
     for (uint32_t i = 0; i < LANES; i += VEC_WIDTH) {
@@ -94,16 +107,24 @@ static inline void store_group(const struct attention_params *p, struct group *g
         for (uint32_t c = 0; c < p->head_dim; c++)
             vec_store(g->sums + c * LANES + i, vec_load(g->sums + c * LANES + i) * inverse);
     }
-    for (; lane + 4 <= queries; lane += 4)
-        for (uint32_t c = 0; c < p->head_dim; c += 4)
-            transpose4(g->sums + c * LANES + lane, LANES, y + (size_t)lane * p->y_stride + c, p->y_stride);
-    for (; lane < queries; lane++)
-        for (uint32_t c = 0; c < p->head_dim; c++) y[(size_t)lane * p->y_stride + c] = g->sums[c * LANES + lane];
+    for (; lane + 4 <= queries; lane += 4) {
+        float *to = f16 ? rows[0] : (float *)y + (size_t)lane * p->y_stride;
+        size_t stride = f16 ? MOST_DIM : p->y_stride;
+        for (uint32_t c = 0; c < p->head_dim; c += 4) transpose4(g->sums + c * LANES + lane, LANES, to + c, stride);
+        for (uint32_t i = 0; f16 && i < 4; i++)
+            narrow_row((uint16_t *)y + (size_t)(lane + i) * p->y_stride, rows[i], p->head_dim);
+    }
+    for (; lane < queries; lane++) {
+        void *row = stored_place(y, (size_t)lane * p->y_stride, f16);
+        float *to = row_to_write(row, f16, rows[0]);
+        for (uint32_t c = 0; c < p->head_dim; c++) to[c] = g->sums[c * LANES + lane];
+        row_written(row, f16, p->head_dim, rows[0]);
+    }
 }
 
 struct head {                      /* one item's operands */
-    const float *q, *k, *v;        /* from the item's first query, the image's first key on; the head's columns */
-    float *y;
+    const void *q, *k, *v;         /* from the item's first query, the image's first key on; the head's columns */
+    void *y;
     uint32_t first, rows;          /* queries of the image */
 };
 
@@ -118,10 +139,10 @@ static inline struct head head_of(const struct cpu_args *a, const struct cpu_pla
     size_t column = (size_t)head * p->head_dim, row = (size_t)image * p->q_rows + first;
 
     return (struct head) {
-        .q = (const float *)a->reads[0] + row * p->q_stride + column,
-        .k = (const float *)a->reads[1] + (size_t)image * p->k_rows * p->k_stride + column,
-        .v = (const float *)a->reads[2] + (size_t)image * p->k_rows * p->v_stride + column,
-        .y = (float *)a->writes[0] + row * p->y_stride + column,
+        .q = stored_at(a->reads[0], row * p->q_stride + column, a->f16),
+        .k = stored_at(a->reads[1], (size_t)image * p->k_rows * p->k_stride + column, a->f16),
+        .v = stored_at(a->reads[2], (size_t)image * p->k_rows * p->v_stride + column, a->f16),
+        .y = stored_place(a->writes[0], row * p->y_stride + column, a->f16),
         .first = first, .rows = least(plan->rows, p->q_rows - first),
     };
 }

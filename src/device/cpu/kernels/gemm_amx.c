@@ -1,4 +1,4 @@
-/* gemm on tiles of bf16 with fp32 sums (AMX), for both precisions. Storage stays f32.
+/* gemm on tiles of bf16 with fp32 sums (AMX), for both precisions. --precision fast stores f16, which halves what memory brings.
  *
  * A weight is the sum of two bf16 numbers, high and low: 16 bits, of which fp16 has 11, so nothing is lost. An input is
  * two bf16 numbers too, good to 2^-17, and three of the four products are summed; the fourth, low by low, is smaller than
@@ -171,6 +171,7 @@ static void run_fast(const struct cpu_args *a, const struct cpu_plan *plan, uint
 
 const struct cpu_kernel CPU_NAME(gemm_amx) = { "gemm", "f32", false, plan_exact, run_exact };
 const struct cpu_kernel CPU_NAME(gemm_amx_fast) = { "gemm", "f32", true, plan_fast, run_fast };
+const struct cpu_kernel CPU_NAME(gemm_amx_f16) = { "gemm", "f16", true, plan_fast, run_fast };
 
 #else
 typedef int nothing_here;      /* a file must not be empty */

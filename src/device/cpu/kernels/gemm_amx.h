@@ -5,6 +5,7 @@
 
 #include "device/cpu/kernels/amx.h"
 #include "device/cpu/kernels/gemm_parts.h"
+#include "device/cpu/kernels/stored.h"
 
 #if VEC_AMX
 

@@ -77,6 +77,7 @@ void CPU_NAME(amx_begin_block)(const struct cpu_args *a, const struct cpu_plan *
     uint32_t panels = parts(p->cols, PANEL), groups = parts(panels, plan->panels), block = index / groups;
     uint32_t across = parts(c.w, c.block_w), down = parts(c.h, plan->rows);
 
+    it->f16 = a->f16;
     it->panel = index % groups * plan->panels;
     it->panels = least(panels - it->panel, plan->panels);
     m->block = (struct amx_block) { .image = block / (across * down * c.phases), .y = block / across % down * plan->rows,
@@ -94,20 +95,29 @@ void CPU_NAME(amx_begin_block)(const struct cpu_args *a, const struct cpu_plan *
 
 /* ---- inputs --------------------------------------------------------------------- */
 
-/* `length` floats, a multiple of STEP, to one pixel of the slots from `slot` on. Those `ahead` floats on come soon. */
-static void load_pixel(struct amx_item *m, uint32_t slot, uint32_t pixel, const float *from, uint32_t length, size_t ahead)
+VEC_INLINE void load_elements(const struct amx_item *m, uint16_t *to, const void *from, uint32_t length, size_t ahead,
+                              const bool f16, const bool exact)
+{
+    const char *later = stored_at(from, ahead, f16);
+
+    for (uint32_t i = 0; i < length * (f16 ? 2 : 4); i += 64) _mm_prefetch(later + i, _MM_HINT_T0);
+    for (uint32_t i = 0; i < length; i += STEP, to += m->next_slot)
+        split_32(to, to + m->next_number, stored_at(from, i, f16), f16, exact);
+}
+
+/* `length` elements, a multiple of STEP, to one pixel of the slots from `slot` on. Those `ahead` elements on come soon. */
+static void load_pixel(struct amx_item *m, uint32_t slot, uint32_t pixel, const void *from, uint32_t length, size_t ahead)
 {
     uint16_t *to = m->inputs + (size_t)pixel / STRIP * m->next_strip + pixel % STRIP * STEP + (size_t)slot * m->next_slot;
 
-    for (uint32_t i = 0; i < length; i += 16) _mm_prefetch((const char *)(from + ahead + i), _MM_HINT_T0);
-    if (m->numbers == 2)
-        for (uint32_t i = 0; i < length; i += STEP, to += m->next_slot) split_32(to, to + m->next_number, from + i, true);
-    else
-        for (uint32_t i = 0; i < length; i += STEP, to += m->next_slot) split_32(to, NULL, from + i, false);
+    if (m->item.f16 && m->numbers == 2) load_elements(m, to, from, length, ahead, true, true);
+    else if (m->item.f16) load_elements(m, to, from, length, ahead, true, false);
+    else if (m->numbers == 2) load_elements(m, to, from, length, ahead, false, true);
+    else load_elements(m, to, from, length, ahead, false, false);
 }
 
 /* The block and its border, from the first tap of its first row on; zeros outside the picture. */
-static void load_block(const struct gemm_params *p, struct amx_item *m, const float *x, uint32_t stride, uint32_t channels)
+static void load_block(const struct gemm_params *p, struct amx_item *m, const void *x, uint32_t stride, uint32_t channels)
 {
     static const float zeros[CHUNK_CHANNELS];
     const struct amx_block *b = &m->block;
@@ -121,7 +131,8 @@ static void load_block(const struct gemm_params *p, struct amx_item *m, const fl
             uint32_t iy = (uint32_t)(top + (int32_t)line), ix = (uint32_t)(left + (int32_t)column);    /* negative: huge */
             bool inside = iy < p->in_h && ix < p->in_w;
             size_t pixel = ((size_t)b->image * p->in_h + iy) * p->in_w + ix;
-            load_pixel(m, 0, line * b->pitch + column, inside ? x + pixel * stride : zeros, channels, AHEAD * stride);
+            load_pixel(m, 0, line * b->pitch + column, inside ? stored_at(x, pixel * stride, m->item.f16) : zeros, channels,
+                       AHEAD * stride);
         }
 }
 
@@ -137,7 +148,7 @@ uint32_t CPU_NAME(amx_load_channels)(const struct cpu_args *a, struct amx_item *
     m->next_strip = STRIP * STEP;
     m->next_slot = pixels * STEP;
     m->next_number = slots * m->next_slot;
-    load_block(p, m, second ? (const float *)a->reads[1] + (first - p->c1) : (const float *)a->reads[0] + first,
+    load_block(p, m, second ? stored_at(a->reads[1], first - p->c1, a->f16) : stored_at(a->reads[0], first, a->f16),
                second ? p->x2_stride : p->x1_stride, channels);
     it->run_count = m->steps = 0;
     for (uint32_t tap = 0; tap < taps; tap++) {
@@ -171,8 +182,8 @@ void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, ui
     for (uint32_t i = 0; i < it->run_count; i++) odd |= it->runs[i].length % STEP;
     for (uint32_t r = 0; r < it->rows; r++) {
         for (uint32_t i = 0, k = 0; i < it->run_count; k += it->runs[i++].length) {
-            const float *from = CPU_NAME(gemm_pixel)(p, it, &it->runs[i], &it->places[r]);
-            if (odd) memcpy(whole + k, from, it->runs[i].length * sizeof *from);
+            const void *from = CPU_NAME(gemm_pixel)(p, it, &it->runs[i], &it->places[r]);
+            if (odd) memcpy(stored_place(whole, k, it->f16), from, it->runs[i].length * (it->f16 ? 2 : 4));
             else load_pixel(m, k / STEP, r, from, it->runs[i].length, AHEAD * it->runs[i].stride);
         }
         if (odd) load_pixel(m, 0, r, whole, m->steps * STEP, 0);

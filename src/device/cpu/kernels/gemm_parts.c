@@ -1,11 +1,12 @@
 #include "device/cpu/kernels/gemm_parts.h"
 
 #include "device/cpu/kernels/math.h"
+#include "device/cpu/kernels/stored.h"
 #include "device/cpu/kernels/tile.h"
 
 enum {
     LEAST_ROWS = 96,                       /* below it unpacking the weights would show */
-    FAR_FLOATS = 4 << 20,                  /* of y, from which on it does not wait in a cache */
+    FAR_BYTES = 16 << 20,                  /* of y, from which on it does not wait in a cache */
 };
 
 static const float zeros[K_BLOCK];
@@ -72,6 +73,7 @@ void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan,
     uint32_t panels = parts(p->cols, PANEL), groups = parts(panels, plan->panels), rows = p->rows / phases_of(p);
     uint32_t blocks = parts(rows, plan->rows), taps = phases ? 4 : p->kernel_h * p->kernel_w;
 
+    it->f16 = a->f16;
     it->phase = index / groups / blocks;
     it->first = index / groups % blocks * plan->rows;
     it->rows = least(rows - it->first, plan->rows);
@@ -134,7 +136,7 @@ void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32
         bool second = c >= p->c1;
         it->runs[count] = (struct gemm_run) {
             .ky = (int32_t)(tap / it->kernel_w), .kx = (int32_t)(tap % it->kernel_w),
-            .x = second ? (const float *)a->reads[1] + (c - p->c1) : (const float *)a->reads[0] + c,
+            .x = second ? stored_at(a->reads[1], c - p->c1, a->f16) : stored_at(a->reads[0], c, a->f16),
             .stride = second ? p->x2_stride : p->x1_stride,
             .length = least(end - k, (second ? channels : p->c1) - c),
         };
@@ -143,17 +145,17 @@ void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32
     it->run_count = count;
 }
 
-const float *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_item *it, const struct gemm_run *run,
-                                  const struct gemm_place *place)
+const void *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_item *it, const struct gemm_run *run,
+                                 const struct gemm_place *place)
 {
     uint32_t y = (uint32_t)(place->y + run->ky), x = (uint32_t)(place->x + run->kx);
 
     if (y >= it->seen_h || x >= it->seen_w) return zeros;
-    return run->x + (size_t)(place->first + (y >> it->shift) * p->in_w + (x >> it->shift)) * run->stride;
+    return stored_at(run->x, (size_t)(place->first + (y >> it->shift) * p->in_w + (x >> it->shift)) * run->stride, it->f16);
 }
 
 /* Row i of a run: the sum of its rows of w, whose panel begins at w. */
-VEC_INLINE void widen_row(float *to, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t width)
+VEC_INLINE void widen_weights(float *to, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t width)
 {
     widen_f16(to, w + (size_t)(run->w[0] + i) * PANEL, width);
     if (run->factor[0] != 1)
@@ -175,7 +177,7 @@ void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it
     for (uint32_t r = 0; r < it->run_count; r++)
         for (uint32_t i = 0; i < it->runs[r].length; i++, k++)
             for (uint32_t c = 0; c < PANEL; c += width)
-                widen_row(to + (size_t)c * length + (size_t)k * width, &it->runs[r], w + c, i, width);
+                widen_weights(to + (size_t)c * length + (size_t)k * width, &it->runs[r], w + c, i, width);
 }
 
 static void geglu(float *v)
@@ -207,45 +209,77 @@ static void activate(float *v, uint32_t act)
     }
 }
 
+/* Past the caches, where y is as large that it would not wait there. */
+static bool is_far(const struct cpu_args *a)
+{
+    const struct gemm_params *p = a->params;
+    return (size_t)p->rows * p->y_stride * (a->f16 ? 2 : 4) >= FAR_BYTES;
+}
+
+/* v [count], with room for a multiple of HALVES, and the residual, to row `row` of y from `column` on. */
+VEC_INLINE void finish_columns(const struct cpu_args *a, float *v, size_t row, uint32_t column, uint32_t count)
+{
+    const struct gemm_params *p = a->params;
+    void *y = stored_place(a->writes[0], row * p->y_stride + column, a->f16);
+    bool far = (uintptr_t)y % sizeof(vec) == 0 && is_far(a);
+    float more[PANEL], *to = y;
+    uint32_t i = 0;
+
+    if (p->flags & GEMM_RESIDUAL) {
+        const float *residual = row_read(stored_at(a->reads[5], row * p->residual_stride + column, a->f16), a->f16, count, more);
+        for (uint32_t c = 0; c < count; c++) v[c] += residual[c];
+    }
+    if (a->f16 && !far) {
+        narrow_row(y, v, count);
+        return;
+    }
+    if (a->f16) {
+        narrow_row((uint16_t *)(void *)more, v, count);
+        v = more;
+        count /= 2;
+    }
+    if (far)
+        for (; i + VEC_WIDTH <= count; i += VEC_WIDTH) vec_store_far(to + i, vec_load(v + i));
+    for (; i + VEC_WIDTH <= count; i += VEC_WIDTH) vec_store(to + i, vec_load(v + i));
+    for (; i < count; i++) to[i] = v[i];
+}
+
 /* One row of a panel's sums to y: `count` columns from `column` on, then zeros up to a multiple of 4. */
 VEC_INLINE void store_columns(const struct cpu_args *a, const float *sums, size_t row, uint32_t image, uint32_t column,
-                              uint32_t count)
+                              const uint32_t count)
 {
     const struct gemm_params *p = a->params;
     const float *bias = a->reads[3], *per_image = a->reads[4];      /* NULL without their flags */
     size_t image_at = (size_t)image * p->per_image_stride + column;
-    float v[PANEL];
+    float v[PANEL] = { 0 };
 
-    for (int i = 0; i < PANEL; i++) v[i] = sums[i] * p->scale;
+    for (uint32_t i = 0; i < count; i++) v[i] = sums[i] * p->scale;
     if (p->flags & GEMM_BIAS)
         for (uint32_t i = 0; i < count; i++) v[i] += bias[column + i];
     if (p->flags & GEMM_PER_IMAGE)
         for (uint32_t i = 0; i < count; i++) v[i] += per_image[image_at + i];
     activate(v, p->act);
-    if (p->act == ACT_GEGLU) {
-        column /= 2;
-        count /= 2;
-    }
-    if (p->flags & GEMM_RESIDUAL)
-        for (uint32_t i = 0; i < count; i++)
-            v[i] += ((const float *)a->reads[5])[row * p->residual_stride + column + i];
-    float *y = (float *)a->writes[0] + row * p->y_stride + column;
-    uint32_t i = 0;
-    if ((uintptr_t)y % sizeof(vec) == 0 && (size_t)p->rows * p->y_stride >= FAR_FLOATS)
-        for (; i + VEC_WIDTH <= count; i += VEC_WIDTH) vec_store_far(y + i, vec_load(v + i));
-    for (; i + VEC_WIDTH <= count; i += VEC_WIDTH) vec_store(y + i, vec_load(v + i));
-    for (; i < count; i++) y[i] = v[i];
-    for (; i % 4; i++) y[i] = 0;
+    if (p->act == ACT_GEGLU) finish_columns(a, v, row, column / 2, count / 2);
+    else finish_columns(a, v, row, column, count);
+}
+
+/* What of y is past its last column. */
+static void store_zeros(const struct cpu_args *a, size_t row, uint32_t count)
+{
+    const struct gemm_params *p = a->params;
+    memset(stored_place(a->writes[0], row * p->y_stride + count, a->f16), 0, (parts(count, 4) * 4 - count) * (a->f16 ? 2 : 4));
 }
 
 static void store_row(const struct cpu_args *a, const float *sums, size_t row, uint32_t image, uint32_t column)
 {
     const struct gemm_params *p = a->params;
 
-    if (p->cols - column >= PANEL)
+    if (p->cols - column >= PANEL) {
         store_columns(a, sums, row, image, column, PANEL);      /* a count that the compiler knows */
-    else
-        store_columns(a, sums, row, image, column, p->cols - column);
+        return;
+    }
+    store_columns(a, sums, row, image, column, p->cols - column);
+    store_zeros(a, row, p->act == ACT_GEGLU ? p->cols / 2 : p->cols);
 }
 
 void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t first,

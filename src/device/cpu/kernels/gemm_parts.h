@@ -31,7 +31,7 @@ struct gemm_place {            /* what row's first tap sees */
 
 struct gemm_run {              /* part of k inside one tap and one source */
     int32_t ky, kx;
-    const float *x;            /* that source from the first channel on */
+    const void *x;             /* that source from the first channel on */
     uint32_t stride, length;
     uint32_t w[MOST_TAPS];     /* first rows of w to be summed, */
     float factor[MOST_TAPS];   /* times these */
@@ -45,6 +45,7 @@ struct gemm_item {
     uint32_t seen_h, seen_w, shift;    /* pixels that taps see, and how far to shift them to a source pixel */
     uint32_t panel, panels;
     uint32_t k, block;                 /* all of k that has inputs; rows of w in a block */
+    bool f16;                          /* inputs and y are f16 */
     struct gemm_place places[MOST_ROWS];
     struct gemm_run runs[MOST_RUNS];   /* of the block at hand */
     uint32_t run_count;
@@ -88,8 +89,8 @@ void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32
 void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_item *it, struct gemm_run *run, uint32_t c);
 
 /* The first of a run's channels that a row sees, or zeros. */
-const float *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_item *it, const struct gemm_run *run,
-                                  const struct gemm_place *place);
+const void *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_item *it, const struct gemm_run *run,
+                                 const struct gemm_place *place);
 
 /* A panel's weights for the block at hand, in fp32: [PANEL / width][length][width] with length rows in the block. */
 void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t length,

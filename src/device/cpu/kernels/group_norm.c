@@ -1,7 +1,7 @@
 /* group_norm's three dispatches on the processor (shaders/group_norm.h). */
 #include "device/cpu/kernels.h"
 #include "device/cpu/kernels/math.h"
-#include "device/cpu/kernels/vec.h"
+#include "device/cpu/kernels/stored.h"
 
 #include <math.h>
 
@@ -9,7 +9,8 @@
 #include "group_norm.h"
 
 struct source {             /* one of the two tensors that stand side by side */
-    const float *x;
+    const void *x;
+    bool f16;
     uint32_t channels, stride, first;      /* first: its first channel among all */
 };
 
@@ -28,24 +29,34 @@ static int sources_of(const struct cpu_args *a)
 static struct source source_of(const struct cpu_args *a, int i)
 {
     const struct group_norm_params *p = a->params;
-    return i == 0 ? (struct source) { a->reads[0], p->c1, p->x1_stride, 0 }
-                  : (struct source) { a->reads[1], p->c2, p->x2_stride, p->c1 };
+    return i == 0 ? (struct source) { a->reads[0], a->f16, p->c1, p->x1_stride, 0 }
+                  : (struct source) { a->reads[1], a->f16, p->c2, p->x2_stride, p->c1 };
+}
+
+/* A thread's memory: two vectors of all channels, and room for a source's row. */
+static size_t memory_of(const struct cpu_args *a)
+{
+    return (2 * channels_of(a) + row_room(channels_of(a))) * sizeof(float);
+}
+
+static const float *pixel_of(const struct source *s, size_t pixel, float *room)
+{
+    return row_read(stored_at(s->x, pixel * s->stride, s->f16), s->f16, s->channels, room);
 }
 
 /* ---- stats: an item is one chunk of one image ---------------------------- */
 
 static struct cpu_plan stats_plan(const struct cpu_args *a)
 {
-    return (struct cpu_plan) { .items = a->rows * a->batch, .rows = GROUP_NORM_CHUNK,
-                               .memory = 2 * channels_of(a) * sizeof(float) };
+    return (struct cpu_plan) { .items = a->rows * a->batch, .rows = GROUP_NORM_CHUNK, .memory = memory_of(a) };
 }
 
 /* sums[c] = sum over pixels of (x - mean[c])^power; power 1 or 2. */
-static void add_up(const struct source *s, uint32_t first, uint32_t pixels, const float *mean, int power, float *sums)
+static void add_up(const struct source *s, uint32_t first, uint32_t pixels, const float *mean, int power, float *sums, float *room)
 {
     for (uint32_t c = 0; c < s->channels; c++) sums[s->first + c] = 0;
     for (uint32_t i = 0; i < pixels; i++) {
-        const float *x = s->x + (size_t)(first + i) * s->stride;
+        const float *x = pixel_of(s, first + i, room);
         float *out = sums + s->first;
         const float *m = mean + s->first;
         if (power == 1)
@@ -68,11 +79,11 @@ static void stats_item(const struct cpu_args *a, const struct cpu_plan *plan, ui
     uint32_t channels = channels_of(a), width = channels / p->groups, image = item / p->chunks;
     uint32_t chunk = item % p->chunks, pixels = least(plan->rows, p->pixels - chunk * plan->rows);
     uint32_t first = image * p->pixels + chunk * plan->rows;
-    float *sums = memory, *mean = sums + channels, *partial = (float *)a->writes[0] + (size_t)item * p->groups * 2;
+    float *sums = memory, *mean = sums + channels, *room = mean + channels, *partial = (float *)a->writes[0] + (size_t)item * p->groups * 2;
 
     for (int i = 0; i < sources_of(a); i++) {
         struct source s = source_of(a, i);
-        add_up(&s, first, pixels, mean, 1, sums);
+        add_up(&s, first, pixels, mean, 1, sums, room);
     }
     for (uint32_t g = 0; g < p->groups; g++) {
         partial[2 * g] = (float)(total(sums + g * width, width) / ((double)pixels * width));
@@ -80,12 +91,15 @@ static void stats_item(const struct cpu_args *a, const struct cpu_plan *plan, ui
     }
     for (int i = 0; i < sources_of(a); i++) {
         struct source s = source_of(a, i);
-        add_up(&s, first, pixels, mean, 2, sums);
+        add_up(&s, first, pixels, mean, 2, sums, room);
     }
     for (uint32_t g = 0; g < p->groups; g++) partial[2 * g + 1] = (float)total(sums + g * width, width);
 }
 
 const struct cpu_kernel CPU_NAME(group_norm_stats) = { "group_norm_stats", "f32", false, stats_plan, stats_item };
+#if VEC_AMX
+const struct cpu_kernel CPU_NAME(group_norm_stats_f16) = { "group_norm_stats", "f16", true, stats_plan, stats_item };
+#endif
 
 /* ---- finish: an item is one image ----------------------------------------- */
 
@@ -128,8 +142,7 @@ static struct cpu_plan apply_plan(const struct cpu_args *a)
 {
     const struct group_norm_params *p = a->params;
     uint32_t blocks = parts(p->pixels, APPLY_PIXELS);
-    return (struct cpu_plan) { .items = p->images * blocks, .rows = APPLY_PIXELS,
-                               .memory = 2 * channels_of(a) * sizeof(float) };
+    return (struct cpu_plan) { .items = p->images * blocks, .rows = APPLY_PIXELS, .memory = memory_of(a) };
 }
 
 /* y = (x - mean) * factor + beta: subtracting first keeps the digits of a large mean. */
@@ -150,7 +163,7 @@ static void apply_item(const struct cpu_args *a, const struct cpu_plan *plan, ui
     uint32_t first = item % blocks * plan->rows, end = least(first + plan->rows, p->pixels);
     const float *stats = (const float *)a->reads[2] + (size_t)image * p->groups * 2;
     const float *gamma = a->reads[3], *beta = a->reads[4];
-    float *mean = memory, *factor = mean + channels;
+    float *mean = memory, *factor = mean + channels, *room = factor + channels;
 
     for (uint32_t c = 0; c < channels; c++) {
         mean[c] = stats[c / width * 2];
@@ -158,10 +171,16 @@ static void apply_item(const struct cpu_args *a, const struct cpu_plan *plan, ui
     }
     for (int i = 0; i < sources_of(a); i++) {
         struct source s = source_of(a, i);
-        for (size_t pixel = (size_t)image * p->pixels + first; pixel < (size_t)image * p->pixels + end; pixel++)
-            apply_row(s.x + pixel * s.stride, mean + s.first, factor + s.first, beta + s.first,
-                      (float *)a->writes[0] + pixel * p->y_stride + s.first, s.channels, p->act);
+        for (size_t pixel = (size_t)image * p->pixels + first; pixel < (size_t)image * p->pixels + end; pixel++) {
+            void *y = stored_place(a->writes[0], pixel * p->y_stride + s.first, a->f16);
+            apply_row(pixel_of(&s, pixel, room), mean + s.first, factor + s.first, beta + s.first, row_to_write(y, a->f16, room),
+                      s.channels, p->act);
+            row_written(y, a->f16, s.channels, room);
+        }
     }
 }
 
 const struct cpu_kernel CPU_NAME(group_norm_apply) = { "group_norm_apply", "f32", false, apply_plan, apply_item };
+#if VEC_AMX
+const struct cpu_kernel CPU_NAME(group_norm_apply_f16) = { "group_norm_apply", "f16", true, apply_plan, apply_item };
+#endif

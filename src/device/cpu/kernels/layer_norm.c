@@ -1,6 +1,6 @@
 /* layer_norm on the processor (shaders/layer_norm.h): an item is a block of rows. */
 #include "device/cpu/kernels.h"
-#include "device/cpu/kernels/vec.h"
+#include "device/cpu/kernels/stored.h"
 
 #include <math.h>
 
@@ -10,7 +10,8 @@ enum { ROWS = 32 };
 
 static struct cpu_plan plan(const struct cpu_args *a)
 {
-    return (struct cpu_plan) { .items = parts(a->rows, ROWS), .rows = ROWS };
+    const struct layer_norm_params *p = a->params;
+    return (struct cpu_plan) { .items = parts(a->rows, ROWS), .rows = ROWS, .memory = row_room(p->channels) * sizeof(float) };
 }
 
 static void normalise(const struct layer_norm_params *p, const float *x, const float *gamma, const float *beta,
@@ -33,10 +34,15 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     const struct layer_norm_params *p = a->params;
     uint32_t first = item * plan->rows, end = first + plan->rows < p->rows ? first + plan->rows : p->rows;
 
-    (void)memory;
-    for (size_t row = first; row < end; row++)
-        normalise(p, (const float *)a->reads[0] + row * p->channels, a->reads[1], a->reads[2],
-                  (float *)a->writes[0] + row * p->channels);
+    for (size_t row = first; row < end; row++) {
+        const void *x = stored_at(a->reads[0], row * p->channels, a->f16);
+        void *y = stored_place(a->writes[0], row * p->channels, a->f16);
+        normalise(p, row_read(x, a->f16, p->channels, memory), a->reads[1], a->reads[2], row_to_write(y, a->f16, memory));
+        row_written(y, a->f16, p->channels, memory);
+    }
 }
 
 const struct cpu_kernel CPU_NAME(layer_norm) = { "layer_norm", "f32", false, plan, run_item };
+#if VEC_AMX
+const struct cpu_kernel CPU_NAME(layer_norm_f16) = { "layer_norm", "f16", true, plan, run_item };
+#endif

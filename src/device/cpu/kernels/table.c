@@ -10,7 +10,8 @@ extern const struct cpu_kernel_table CPU_NAME(table);
 
 #if VEC_AMX
 extern const struct cpu_kernel CPU_NAME(gemm_amx), CPU_NAME(gemm_amx_fast), CPU_NAME(attention_amx),
-    CPU_NAME(attention_amx_fast);
+    CPU_NAME(attention_amx_fast), CPU_NAME(gemm_amx_f16), CPU_NAME(attention_amx_f16), CPU_NAME(layer_norm_f16),
+    CPU_NAME(group_norm_stats_f16), CPU_NAME(group_norm_apply_f16);
 #elif VEC_BF16
 extern const struct cpu_kernel CPU_NAME(gemm_bf16);
 #endif
@@ -21,6 +22,8 @@ static const struct cpu_kernel *const kernels[] = {
 #endif
 #if VEC_AMX
     &CPU_NAME(gemm_amx),   &CPU_NAME(gemm_amx_fast),    &CPU_NAME(attention_amx),    &CPU_NAME(attention_amx_fast),
+    &CPU_NAME(gemm_amx_f16), &CPU_NAME(attention_amx_f16), &CPU_NAME(layer_norm_f16),  &CPU_NAME(group_norm_stats_f16),
+    &CPU_NAME(group_norm_apply_f16),
 #elif VEC_BF16
     &CPU_NAME(gemm_bf16),
 #endif
