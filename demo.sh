@@ -57,7 +57,7 @@ tile "arcane + dark_vador" 7 "dark vador standing $scene, arcane style <lora:arc
 tile "sketch + dark_vador" 7 "dark vador standing $scene, pencil sketch <lora:sketch:0.7> <lora:dark_vador:0.9>"
 tile "arcane + dab"        7 "a girl in a blue dress doing a dab $scene, arcane style <lora:arcane:0.7> <lora:dab:0.8>"
 tile "dark_vador + dab"    7 "dark vador doing a dab $scene <lora:dark_vador:0.9> <lora:dab:0.8>"
-tile "all three"           2 "dark vador doing a dab $scene, arcane style <lora:arcane:0.7> <lora:dark_vador:0.9> <lora:dab:0.8>"
+tile "all three"           7 "dark vador doing a dab $scene, arcane style <lora:arcane:0.7> <lora:dark_vador:0.9> <lora:dab:0.8>"
 
 # One seed at rising weights.
 for weight in 0 0.25 0.5 0.75 1; do

@@ -1,11 +1,12 @@
 """Stage 7: the LoRAs, trained on the exported model, and written in loras/.
 
-    python train_lora.py arcane|sketch|dark_vador|dab [--steps 360] [--minutes M]
+    python train_lora.py arcane|sketch|dark_vador|dab [--steps N] [--minutes M]
 
 A style is learned from its own drawings alone: it is to come with the LoRA, whatever else the prompt says.
 For a character and a pose a part of each batch is base scenes as ever, so that they come with their
 trigger words and little changes without; people there are often but a "person", so that not every
-word unheard of becomes the character. Goes on from <train dir>/lora-NAME.pt.
+word unheard of becomes the character. Both learn a part of their steps in the company of the LoRAs
+before them (company.py), so that they stack. Goes on from <train dir>/lora-NAME.pt.
 """
 import argparse
 import hashlib
@@ -22,6 +23,7 @@ from adapters import Kohya, LoHa, Peft
 from attention import attend
 from captions import caption
 from common import Log, batches, launch, rate_at, save as keep_checkpoint, train_dir
+from company import Company
 from diffusion import epsilon_loss, noised, times
 from geglu import geglu
 from hf import pipeline
@@ -31,9 +33,14 @@ from optimiser import Optimiser
 from scenes import sample
 from people import PEOPLE
 
-PICTURES, SHARD = 800, 200              # drawings of the LoRA's own; so many a file of latents
+PICTURES, SHARD = 800, 200              # drawings of a LoRA's own, half as many of several together; so many a file of latents
 SHARE = {"style": 1.0, "character": 0.72, "pose": 0.72}    # of a batch: the LoRA's own drawings
-STEPS = {"style": 360, "character": 520, "pose": 620}
+STEPS = {"style": 360, "character": 920, "pose": 1840}
+COMPANY = {                             # who takes part beside it, and in how much of its steps
+    "style": {(): 1.0},
+    "character": {(): 0.5, ("arcane",): 0.3, ("sketch",): 0.2},
+    "pose": {(): 0.6, ("dark_vador",): 0.1, ("arcane",): 0.08, ("sketch",): 0.05, ("arcane", "dark_vador"): 0.11, ("sketch", "dark_vador"): 0.06},
+}
 BATCH = {"cpu": 4, "cuda": 32}
 MOST_BYTES = 1_500_000
 SEED = 1 << 29                          # scenes of LoRAs begin here
@@ -50,25 +57,32 @@ LORAS = {
 }
 
 
-def own_scene(name, i):
-    return sample(SEED + i, **LORAS[name]["scene"](np.random.default_rng([i, 41])))
+def scene_of(names, i):
+    """Scene i of the drawings that show these LoRAs together; of none: a base scene."""
+    fields = {}
+    for name in reversed(LORAS):
+        if name in names:
+            fields |= LORAS[name]["scene"](np.random.default_rng([i, 41]))
+    return sample(SEED + i, **fields) if names else sample(i)
 
 
 @torch.no_grad()
-def own_latents(name, team):
-    """Latents of the LoRA's own drawings, encoded once, a shard a core."""
-    missing = [i for i in range(PICTURES // SHARD) if not shard_path(256, i, name).exists()]
+def latents_of(names, team):
+    """Latents of the drawings that show these LoRAs together, encoded once, a shard a core; row i is of scene_of(names, i)."""
+    kind = "+".join(name for name in LORAS if name in names) or "base"
+    wanted = (PICTURES if len(names) == 1 else PICTURES // 2) // SHARD if names else 0
+    missing = [i for i in range(wanted) if not shard_path(256, i, kind).exists()]
     team.meet()                                             # all have seen the same
     vae, mean, std = newest_vae(team.device) if missing else (None, None, None)
     for index in missing[team.rank::team.world]:
         rows = []
         for i in range(index * SHARD, (index + 1) * SHARD, 8):
             with team.autocast():
-                x = pictures([own_scene(name, i + j) for j in range(8)], 256).to(team.device)
+                x = pictures([scene_of(names, i + j) for j in range(8)], 256).to(team.device)
                 rows.append(((vae.encode(x)[0] - mean) / std).half().cpu())
-        keep_checkpoint(shard_path(256, index, name), torch.cat(rows))
+        keep_checkpoint(shard_path(256, index, kind), torch.cat(rows))
     team.meet()
-    return load_shards(256, name)
+    return load_shards(256, kind)
 
 
 def attention(attn, x, encoder_hidden_states=None, **_):
@@ -97,32 +111,37 @@ def networks(model, device):
 
 
 class Examples:
-    def __init__(self, name, count, tokenizer, own, base):
-        self.name, self.count, self.tokenizer, self.own, self.base = name, count, tokenizer, own, base
-        self.share = SHARE[LORAS[name]["kind"]]
+    """latents: {names: latents_of(names)}, of the company alone and with the LoRA in it."""
+
+    def __init__(self, name, count, tokenizer, latents):
+        self.name, self.count, self.tokenizer, self.latents = name, count, tokenizer, latents
+        self.share, self.company = SHARE[LORAS[name]["kind"]], COMPANY[LORAS[name]["kind"]]
 
     def __call__(self, i):
+        """Latents, tokens, timesteps, noise, and the weights of the company."""
         rng = np.random.default_rng([i, 42])
+        others = list(self.company)[rng.choice(len(self.company), p=list(self.company.values()))]
         z, texts = [], []
         for _ in range(self.count):
             mine = rng.random() < self.share
-            row = int(rng.integers(len(self.own if mine else self.base)))
-            z.append((self.own if mine else self.base)[row].float())
-            text = caption(own_scene(self.name, row), rng) if mine else self.plain(sample(row), rng)
-            texts.append(text if rng.random() > 0.08 else "")
+            names = others + (self.name,) * mine
+            row = int(rng.integers(len(self.latents[names])))
+            z.append(self.latents[names][row].float())
+            texts.append(self.text(scene_of(names, row), mine, rng) if rng.random() > 0.08 else "")
         z = torch.stack(z)
         t = times(rng, self.count, 256)
         ids = torch.tensor(self.tokenizer(texts, padding="max_length", max_length=77, truncation=True).input_ids)
-        return z, ids, t, torch.randn(z.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 62))))
+        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 62))))
+        return z, ids, t, noise, {name: LORAS[name]["weight"] * rng.uniform(0.75, 1) for name in others}
 
-    def plain(self, scene, rng):
-        return caption(scene, rng, subject="person" if scene.subject in PEOPLE and rng.random() < 0.6 else "")
+    def text(self, scene, mine, rng):
+        return caption(scene, rng, subject="person" if not mine and scene.subject in PEOPLE and rng.random() < 0.6 else "")
 
 
 def header(name, recipe, adapter, args, step, tensors):
     count = {}
     for i in range(PICTURES):
-        for tag in caption(own_scene(name, i), np.random.default_rng([i, 43])).lower().split(", "):
+        for tag in caption(scene_of((name,), i), np.random.default_rng([i, 43])).lower().split(", "):
             count[tag] = count.get(tag, 0) + 1
     often = {tag: n for tag, n in sorted(count.items(), key=lambda item: -item[1])[:40]}
     return {"format": "pt", **adapter.facts(), "ss_output_name": name, "ss_base_model_version": "sd_v1", "ss_sd_model_name": "tinct-demo.safetensors",
@@ -158,8 +177,10 @@ def write(name, adapter, args, step):
 
 def stage(team, args):
     log, recipe, path = Log(f"lora-{args.name}", every=25), LORAS[args.name], train_dir() / f"lora-{args.name}.pt"
-    own, base = own_latents(args.name, team), load_shards(256)
+    sets = COMPANY[recipe["kind"]]
+    latents = {names: latents_of(names, team) for others in sets for names in (others, others + (args.name,))}
     pipe = networks(args.model, team.device)
+    company = Company(pipe, args.out, {name for others in sets for name in others})
     torch.manual_seed(31)                                   # the same beginning in every process
     adapter = recipe["adapter"](pipe, recipe["weight"])
     parameters = adapter.parameters()
@@ -178,7 +199,7 @@ def stage(team, args):
         if team.rank == 0:
             log.say(f"lora {args.name}: nothing to train: its steps are done; {write(args.name, adapter, args, first)}")
         return
-    data = batches(team, Examples(args.name, BATCH[team.device.type], pipe.tokenizer, own, base), first)
+    data = batches(team, Examples(args.name, BATCH[team.device.type], pipe.tokenizer, latents), first)
     started = saved = time.time()
     step = first - 1
 
@@ -186,7 +207,9 @@ def stage(team, args):
         keep_checkpoint(path, {"parameters": [p.data for p in parameters], "optimiser": optimiser.state_dict(), "step": step})
 
     for step in range(first, args.steps):
-        z, ids, t, noise = (v.to(team.device, non_blocking=True) for v in next(data))
+        *tensors, weights = next(data)
+        z, ids, t, noise = (v.to(team.device, non_blocking=True) for v in tensors)
+        company.join(weights)
         with team.autocast():
             words = pipe.text_encoder(ids)[0]
             predicted = pipe.unet(noised(z, t, noise).contiguous(memory_format=torch.channels_last), t, encoder_hidden_states=words).sample
@@ -210,7 +233,7 @@ def stage(team, args):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("name", choices=LORAS)
-    p.add_argument("--steps", type=int, help="360 for a style, 520 for a character, 620 for a pose")
+    p.add_argument("--steps", type=int, help="360 for a style, 920 for a character, 1840 for a pose")
     p.add_argument("--minutes", type=float, default=1e9)
     p.add_argument("--model", type=Path, default=train_dir() / "tinct-demo.safetensors")
     p.add_argument("--out", type=Path, default=train_dir() / "loras")
