@@ -32,16 +32,14 @@ class Company:
     """Made before the new adapter is put in, since that renames layers; their weights stay the same tensors."""
 
     def __init__(self, pipe, folder, names):
-        names, self.members = sorted(names), {}
-        changes = {name: deltas(folder / f"{name}.safetensors") for name in names}
+        self.members, self.now = {}, {}
         layers = {"lora_unet_" + path.replace(".", "_"): m for path, m in pipe.unet.named_modules()}
         layers |= {"lora_te_" + text_path(path).replace(".", "_"): m for path, m in pipe.text_encoder.named_modules()}
-        for name, change in changes.items():
-            for key, delta in change.items():
+        for name in names:
+            for key, delta in deltas(folder / f"{name}.safetensors").items():
                 weight = layers[key].weight
-                plain, found = self.members.setdefault(key, (weight, {"": weight.detach().clone()}))
+                _, found = self.members.setdefault(key, (weight, {"": weight.detach().clone()}))
                 found[name] = delta.view(weight.shape).to(weight.device)
-        self.now = {}
 
     @torch.no_grad()
     def join(self, weights):

@@ -189,6 +189,13 @@ static void three_colours(struct optest *t)
     conv2d(t, (struct layer) { .h = 40, .w = 24, .c1 = 128, .outputs = 3, .kernel = 3, .flags = OPTEST_BIAS });
 }
 
+/* 18 MB in f16: more than the processor leaves in its caches. */
+static void three_colours_of_many_pixels(struct optest *t)
+{
+    uint32_t side = optest_groups_are_slow(t) ? 20 : 1500;
+    conv2d(t, (struct layer) { .h = side, .w = side, .c1 = 4, .outputs = 3, .kernel = 1, .flags = OPTEST_BIAS });
+}
+
 static void odd_pictures(struct optest *t)
 {
     conv2d(t, (struct layer) { .images = 2, .h = 33, .w = 47, .c1 = 20, .outputs = 12, .kernel = 3,
@@ -386,6 +393,7 @@ int main(void)
         { "latent in, 4 -> 320", latent_in },
         { "latent out, 320 -> 4", latent_out },
         { "three colours", three_colours },
+        { "three colours of many pixels", three_colours_of_many_pixels },
         { "33x47 and 63x63", odd_pictures },
         { "pictures of one pixel, row, column", tiny_pictures },
         { "transformed tiles", transformed_tiles },

@@ -32,11 +32,15 @@ VEC_INLINE __m512i take_32(__m512 *a, __m512 *b)
     return both;
 }
 
+VEC_INLINE __m512 widen_16(const uint16_t *from)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
+}
+
 /* 16 elements of a row, from element i on. */
 VEC_INLINE __m512 load_16(const void *from, size_t i, const bool f16)
 {
-    if (f16) return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)((const uint16_t *)from + i)));
-    return _mm512_loadu_ps((const float *)from + i);
+    return f16 ? widen_16((const uint16_t *)from + i) : _mm512_loadu_ps((const float *)from + i);
 }
 
 /* 32 elements to bf16, and what is missing to bf16 again. */

@@ -112,7 +112,7 @@ VEC_INLINE void load_keys(const struct attention_params *p, struct memory *m, co
         for (uint32_t s = 0; s < steps; s++, to += step_size(exact)) {
             bool whole = j < keys && (s + 1) * STEP <= p->head_dim;
             if (!whole) memset(some, 0, sizeof some);
-            if (!whole && j < keys) memcpy(some, stored_at(k, s * STEP, f16), (p->head_dim - s * STEP) * (f16 ? 2 : 4));
+            if (!whole && j < keys) memcpy(some, stored_at(k, s * STEP, f16), (p->head_dim - s * STEP) * stored_size(f16));
             split_32(to, to + 2 * TILE, whole ? stored_at(k, s * STEP, f16) : some, f16, exact);
         }
     }

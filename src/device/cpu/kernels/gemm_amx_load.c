@@ -100,7 +100,7 @@ VEC_INLINE void load_elements(const struct amx_item *m, uint16_t *to, const void
 {
     const char *later = stored_at(from, ahead, f16);
 
-    for (uint32_t i = 0; i < length * (f16 ? 2 : 4); i += 64) _mm_prefetch(later + i, _MM_HINT_T0);
+    for (size_t i = 0; i < length * stored_size(f16); i += 64) _mm_prefetch(later + i, _MM_HINT_T0);
     for (uint32_t i = 0; i < length; i += STEP, to += m->next_slot)
         split_32(to, to + m->next_number, stored_at(from, i, f16), f16, exact);
 }
@@ -183,7 +183,7 @@ void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, ui
     for (uint32_t r = 0; r < it->rows; r++) {
         for (uint32_t i = 0, k = 0; i < it->run_count; k += it->runs[i++].length) {
             const void *from = CPU_NAME(gemm_pixel)(p, it, &it->runs[i], &it->places[r]);
-            if (odd) memcpy(stored_place(whole, k, it->f16), from, it->runs[i].length * (it->f16 ? 2 : 4));
+            if (odd) memcpy(stored_place(whole, k, it->f16), from, it->runs[i].length * stored_size(it->f16));
             else load_pixel(m, k / STEP, r, from, it->runs[i].length, AHEAD * it->runs[i].stride);
         }
         if (odd) load_pixel(m, 0, r, whole, m->steps * STEP, 0);
@@ -191,11 +191,6 @@ void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, ui
 }
 
 /* ---- weights -------------------------------------------------------------------- */
-
-VEC_INLINE __m512 widen_16(const uint16_t *from)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
-}
 
 static inline uint16_t *panel_step(struct amx_item *m, uint32_t k, uint32_t c)
 {

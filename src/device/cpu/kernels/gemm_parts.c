@@ -213,7 +213,7 @@ static void activate(float *v, uint32_t act)
 static bool is_far(const struct cpu_args *a)
 {
     const struct gemm_params *p = a->params;
-    return (size_t)p->rows * p->y_stride * (a->f16 ? 2 : 4) >= FAR_BYTES;
+    return (size_t)p->rows * p->y_stride * stored_size(a->f16) >= FAR_BYTES;
 }
 
 /* v [count], with room for a multiple of HALVES, and the residual, to row `row` of y from `column` on. */
@@ -229,11 +229,11 @@ VEC_INLINE void finish_columns(const struct cpu_args *a, float *v, size_t row, u
         const float *residual = row_read(stored_at(a->reads[5], row * p->residual_stride + column, a->f16), a->f16, count, more);
         for (uint32_t c = 0; c < count; c++) v[c] += residual[c];
     }
-    if (a->f16 && !far) {
+    if (a->f16 && (!far || count % 2)) {
         narrow_row(y, v, count);
         return;
     }
-    if (a->f16) {
+    if (a->f16) {                                /* pairs of halves go where floats would */
         narrow_row((uint16_t *)(void *)more, v, count);
         v = more;
         count /= 2;
@@ -267,7 +267,7 @@ VEC_INLINE void store_columns(const struct cpu_args *a, const float *sums, size_
 static void store_zeros(const struct cpu_args *a, size_t row, uint32_t count)
 {
     const struct gemm_params *p = a->params;
-    memset(stored_place(a->writes[0], row * p->y_stride + count, a->f16), 0, (parts(count, 4) * 4 - count) * (a->f16 ? 2 : 4));
+    memset(stored_place(a->writes[0], row * p->y_stride + count, a->f16), 0, (parts(count, 4) * 4 - count) * stored_size(a->f16));
 }
 
 static void store_row(const struct cpu_args *a, const float *sums, size_t row, uint32_t image, uint32_t column)

@@ -13,15 +13,20 @@ static inline uint32_t row_room(uint32_t count)
     return (count + HALVES - 1) / HALVES * HALVES;
 }
 
+static inline size_t stored_size(bool f16)
+{
+    return f16 ? sizeof(uint16_t) : sizeof(float);
+}
+
 /* The element `index` on. */
 static inline const void *stored_at(const void *from, size_t index, bool f16)
 {
-    return (const char *)from + index * (f16 ? 2 : 4);
+    return (const char *)from + index * stored_size(f16);
 }
 
 static inline void *stored_place(void *to, size_t index, bool f16)
 {
-    return (char *)to + index * (f16 ? 2 : 4);
+    return (char *)to + index * stored_size(f16);
 }
 
 VEC_INLINE void widen_row(float *to, const uint16_t *from, uint32_t count)
