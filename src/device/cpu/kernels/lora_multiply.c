@@ -19,21 +19,33 @@ void CPU_NAME(lora_multiply_begin)(const float *a, uint32_t rows, uint32_t ranks
     ((struct room *)room)->a = a;
 }
 
-void CPU_NAME(lora_multiply)(float *sums, const float *b, uint32_t rows, uint32_t ranks, void *room)
+void CPU_NAME(lora_multiply_panel)(const float *b, uint32_t ranks, void *room)
 {
-    struct tile_run run = { .length = ranks };
-    const float *a = ((struct room *)room)->a;
     float *panel = ((struct room *)room)->panel;
 
     for (uint32_t c = 0; c < MERGE_COLUMNS; c += TILE_COLUMNS)
         for (uint32_t r = 0; r < ranks; r++)
             memcpy(panel + (size_t)c * ranks + (size_t)r * TILE_COLUMNS, b + (size_t)r * MERGE_COLUMNS + c,
                    TILE_COLUMNS * sizeof *b);
-    for (uint32_t first = 0; first < rows; first += TILE_ROWS) {
-        uint32_t count = rows - first < TILE_ROWS ? rows - first : TILE_ROWS;
-        for (uint32_t i = 0; i < count; i++) run.a[i] = a + (size_t)(first + i) * ranks;
+}
+
+void CPU_NAME(lora_multiply)(float *sums, uint32_t first, uint32_t rows, uint32_t ranks, void *room, struct strip *last,
+                             struct beyond *beyond)
+{
+    const float *a = ((struct room *)room)->a + (size_t)first * ranks, *panel = ((struct room *)room)->panel;
+    struct tile_run run = { .length = ranks };
+
+    (void)last;
+    (void)beyond;
+    for (uint32_t r = 0; r < rows; r += TILE_ROWS) {
+        uint32_t count = rows - r < TILE_ROWS ? rows - r : TILE_ROWS;
+        for (uint32_t i = 0; i < count; i++) run.a[i] = a + (size_t)(r + i) * ranks;
         for (uint32_t c = 0; c < MERGE_COLUMNS; c += TILE_COLUMNS)
-            CPU_NAME(tile)(&run, 1, panel + (size_t)c * ranks, sums + first * MERGE_COLUMNS + c, MERGE_COLUMNS, true, count,
+            CPU_NAME(tile)(&run, 1, panel + (size_t)c * ranks, sums + r * MERGE_COLUMNS + c, MERGE_COLUMNS, false, count,
                            TILE_VECS);
     }
+}
+
+void CPU_NAME(lora_multiply_end)(void)
+{
 }

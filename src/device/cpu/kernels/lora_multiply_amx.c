@@ -7,7 +7,7 @@
 
 #if VEC_AMX
 
-enum { NUMBERS = 3, PART = 2 * TILE, WHOLE = NUMBERS * PART };     /* bf16 numbers of one number's two tiles, and of all three */
+enum { NUMBERS = 3, PRODUCTS = 6, PART = 2 * TILE, WHOLE = NUMBERS * PART };     /* bf16 numbers of one number's two tiles, and of all three */
 
 /* All of b, then all of a, each as [strip][step][number][2] tiles. */
 size_t CPU_NAME(lora_multiply_room)(uint32_t ranks)
@@ -20,9 +20,10 @@ static uint16_t *left_of(void *room, uint32_t ranks)
     return (uint16_t *)room + (size_t)parts(ranks, STEP) * WHOLE * (MERGE_COLUMNS / STRIP);
 }
 
-static void load_b(uint16_t *right, const float *b, uint32_t ranks)
+void CPU_NAME(lora_multiply_panel)(const float *b, uint32_t ranks, void *room)
 {
     const uint32_t steps = parts(ranks, STEP);
+    uint16_t *right = room;
 
     for (uint32_t k = 0; k < steps * STEP; k += 2)
         for (uint32_t c = 0; c < MERGE_COLUMNS; c += 16) {
@@ -41,8 +42,10 @@ static void load_step(uint16_t *to, const float *from)
     for (int i = 0; i < NUMBERS; i++, to += PART) _mm512_store_si512(to, take_32(&a, &b));
 }
 
+/* The tiles stay as they are until lora_multiply_end: they are slow to come by. */
 void CPU_NAME(lora_multiply_begin)(const float *a, uint32_t rows, uint32_t ranks, void *room)
 {
+    static const struct amx_config config = AMX_ALL_TILES;
     const uint32_t steps = parts(ranks, STEP);
     uint16_t *left = left_of(room, ranks);
 
@@ -52,43 +55,56 @@ void CPU_NAME(lora_multiply_begin)(const float *a, uint32_t rows, uint32_t ranks
             if (ranks - k < STEP) memcpy(rest, a + k, (ranks - k) * sizeof *a);
             load_step(left + (size_t)(r / STRIP * steps + k / STEP) * WHOLE + r % STRIP * STEP, ranks - k < STEP ? rest : a + k);
         }
+    _tile_loadconfig(&config);
 }
 
-static void add_six(const uint16_t *left, const uint16_t *right)
+void CPU_NAME(lora_multiply_end)(void)
+{
+    _tile_release();
+}
+
+VEC_INLINE void add_six(const uint16_t *left, const uint16_t *right, struct strip *last, uint32_t lines, struct beyond *beyond)
 {
     load_left(left);
     load_right(right + 2 * PART);
     add_products();
+    finish_lines(last, lines, beyond);
     load_right(right + PART);
     add_products();
+    finish_lines(last, lines, beyond);
     load_left(left + PART);
     add_products();
+    finish_lines(last, lines, beyond);
     load_right(right);
     add_products();
+    finish_lines(last, lines, beyond);
     load_left(left + 2 * PART);
     add_products();
+    finish_lines(last, lines, beyond);
     load_left(left);
     add_products();
+    finish_lines(last, lines, beyond);
 }
 
-void CPU_NAME(lora_multiply)(float *sums, const float *b, uint32_t rows, uint32_t ranks, void *room)
+void CPU_NAME(lora_multiply)(float *sums, uint32_t first, uint32_t rows, uint32_t ranks, void *room, struct strip *last,
+                             struct beyond *beyond)
 {
-    static const struct amx_config config = AMX_ALL_TILES;
     const size_t steps = parts(ranks, STEP);
-    uint16_t *right = room, *left = left_of(room, ranks);
+    const uint16_t *right = room, *left = left_of(room, ranks) + first / STRIP * steps * WHOLE;
+    const uint32_t lines = parts(MERGE_STRIP * MERGE_COLUMNS / LINE, (uint32_t)steps * 2 * PRODUCTS);
+    struct strip s = *last;
+    struct beyond b = *beyond;
 
-    load_b(right, b, ranks);
-    _tile_loadconfig(&config);
+    (void)rows;                        /* one strip */
     tile_fence();
-    for (uint32_t r = 0; r < rows; r += STRIP, left += steps * WHOLE)
-        for (uint32_t c = 0; c < MERGE_COLUMNS; c += STRIP) {
-            float *at = sums + (size_t)r * MERGE_COLUMNS + c;
-            load_sums(at, MERGE_COLUMNS);
-            for (size_t s = 0; s < steps; s++) add_six(left + s * WHOLE, right + (c / STRIP * steps + s) * WHOLE);
-            store_sums(at, MERGE_COLUMNS);
-        }
+    for (uint32_t c = 0; c < MERGE_COLUMNS; c += STRIP) {
+        zero_sums();
+        for (size_t i = 0; i < steps; i++) add_six(left + i * WHOLE, right + (c / STRIP * steps + i) * WHOLE, &s, lines, &b);
+        store_sums(sums + c, MERGE_COLUMNS);
+    }
     tile_fence();
-    _tile_release();
+    *last = s;
+    *beyond = b;
 }
 
 #else

@@ -160,7 +160,7 @@ VEC_INLINE void transpose4(const float *from, size_t from_stride, float *to, siz
     *(vec4_unaligned *)(to + 3 * to_stride) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
 }
 
-/* count halves, a multiple of 16, to floats; half denormals keep their value even where denormals count as zero. */
+/* count halves, a multiple of 16 or VEC_WIDTH, to floats; half denormals keep their value even where denormals count as zero. */
 #if defined(__AVX512F__)
 VEC_INLINE void widen_f16(float *to, const uint16_t *from, uint32_t count)
 {
@@ -235,5 +235,28 @@ VEC_INLINE void narrow_f16(uint16_t *to, const float *from, uint32_t count)
     }
 }
 #endif
+
+/* 32 floats to halves alike, past the caches (vec_store_far): to on 64 bytes. Gives to each of `beyond` the top bit, if one of these was
+ * Inf or none. */
+VEC_INLINE void narrow_f16_far(uint16_t *to, const float *from, uint16_t beyond[32])
+{
+    const uint16_t size = 0x7fff, to_top_bit = 0x8000 - 0x7c00;
+#if defined(__AVX512BW__)
+    __m256i low = _mm512_cvtps_ph(_mm512_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT);
+    __m256i high = _mm512_cvtps_ph(_mm512_loadu_ps(from + 16), _MM_FROUND_TO_NEAREST_INT);
+    __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    __m512i sizes = _mm512_and_si512(both, _mm512_set1_epi16((short)size));
+    __m512i top = _mm512_add_epi16(sizes, _mm512_set1_epi16((short)to_top_bit));
+
+    _mm512_storeu_si512(beyond, _mm512_or_si512(_mm512_loadu_si512(beyond), top));
+    _mm512_stream_si512((__m512i *)to, both);
+#else
+    uint16_t near[32];
+
+    narrow_f16(near, from, 32);
+    for (int i = 0; i < 32; i++) beyond[i] |= (uint16_t)((near[i] & size) + to_top_bit);
+    memcpy(to, near, sizeof near);
+#endif
+}
 
 #endif
