@@ -31,6 +31,7 @@ struct run {
     unsigned char *host;           /* what is filled: scratch itself, or host memory that is sent there */
     bool shared;                   /* the device's memory is the host's */
     uint64_t bytes;                /* of scratch */
+    struct buffer *pristine;       /* the group's weights as a file keeps them, at the same offsets; NULL: there is none */
     const struct rebuild *delta_of;
     float *delta;                  /* [n, C kh kw], the sum of delta_of's dense terms */
     bool touched;
@@ -167,7 +168,7 @@ static void lay_out(struct slice *s, uint64_t *top)
     if (s->dense) s->delta_at = take(top, packed_bytes(s, DTYPE_F32));
 }
 
-/* Slices into groups of about a piece each. A group's memory begins with a flag a slice. */
+/* Slices into groups of about a piece each, of one buffer's weights. A group's memory begins with a flag a slice. */
 static bool form_groups(struct run *run, uint64_t piece, struct tinct_err *err)
 {
     uint64_t load = 0;
@@ -179,7 +180,8 @@ static bool form_groups(struct run *run, uint64_t piece, struct tinct_err *err)
         struct slice *s = &run->slices[i], alone = *s;
         uint64_t own = s->in_place ? packed_bytes(s, DTYPE_F16) : 0;
         lay_out(&alone, &own);
-        if (!g || load + own > piece || g->count == GROUP_SLICES) {
+        bool elsewhere = i && s[0].entry.place.buffer != s[-1].entry.place.buffer;
+        if (!g || load + own > piece || g->count == GROUP_SLICES || elsewhere) {
             g = &run->groups[run->group_count++];
             *g = (struct group) { .first = i, .bytes = GROUP_SLICES * SPAN_ALIGN };
             load = 0;
@@ -229,6 +231,12 @@ static bool is_kept(const struct run *run, const struct slice *s)
     return s->w0_dtype == DTYPE_F16 && weights_kept(run->ws);
 }
 
+/* They are read where the file is mapped. */
+static bool is_mapped(const struct run *run, const struct slice *s)
+{
+    return run->pristine && is_kept(run, s) && is_changed(s);
+}
+
 struct reading {
     struct run *run;
     const struct slice *slices[GROUP_SLICES];
@@ -258,6 +266,7 @@ static bool read_w0(struct run *run, const struct group *g, struct tinct_err *er
 
     for (uint32_t i = 0; i < g->count; i++) {
         const struct slice *s = &run->slices[g->first + i];
+        if (is_mapped(run, s)) continue;
         run->touched |= s->in_place;
         if (is_kept(run, s)) {
             reading.slices[kept] = s;
@@ -314,7 +323,8 @@ static void record(struct pass *pass, const struct run *run, const struct slice 
     struct tensor y = weight_of(s), w0 = y, a = { 0 }, b = { 0 }, delta = { 0 };
     const uint32_t one = 1;
 
-    if (!s->in_place) w0 = tensor_view(run->scratch, s->w0_at, s->w0_dtype, 3, y.shape);
+    if (is_mapped(run, s)) w0.buffer = run->pristine;
+    else if (!s->in_place) w0 = tensor_view(run->scratch, s->w0_at, s->w0_dtype, 3, y.shape);
     if (s->ranks) {
         a = tensor_view(run->scratch, s->a_at, DTYPE_F32, 2, (uint32_t[]) { s->shape.k_padded, s->ranks });
         b = tensor_view(run->scratch, s->b_at, DTYPE_F32, 3, (uint32_t[]) { s->panels, s->ranks, PANEL });
@@ -380,7 +390,11 @@ static bool rebuild_group(struct run *run, const struct group *g, struct tinct_e
     if (was_told(run, err)) return false;
     for (uint32_t i = 0; i < g->count; i++)
         if (run->slices[g->first + i].dense && !fill_delta(run, &run->slices[g->first + i], err)) return false;
-    return read_w0(run, g, err) && send(run, g, err) && dispatch(run, g, err) && check_flags(run, g, err);
+    if (run->shared && weights_kept(run->ws)) run->pristine = weights_pristine(run->ws, run->slices[g->first].of->weight);
+    bool ok = read_w0(run, g, err) && send(run, g, err) && dispatch(run, g, err) && check_flags(run, g, err);
+    buffer_free(run->pristine);
+    run->pristine = NULL;
+    return ok;
 }
 
 /* ---- biases and norms --------------------------------------------------------- */

@@ -21,6 +21,7 @@
 
 enum {
     PAGE = 4096,
+    HUGE_PAGE = 2 << 20,           /* arenas begin on one, so that the system can map them in such */
     PIECE = 1 << 20,               /* bytes that have a sum of their own */
     NAME_DIGITS = 32,
     MOST_FILES = 8,                /* that weights come out of */
@@ -28,7 +29,7 @@ enum {
 
 static const char ending[] = ".packed";
 
-struct header {                    /* of the file; then sums [pieces], then the sum of both, then zeros up to a page */
+struct header {                    /* of the file; then sums [pieces], zeros, and as the last of header_bytes the sum of it all */
     char magic[16];
     unsigned char key[HASH_BYTES];
     uint64_t file_bytes, pieces;
@@ -39,7 +40,7 @@ struct packed {
     const uint64_t *sizes;         /* of the arenas */
     uint32_t arenas;
     struct header header;
-    uint64_t header_bytes;         /* whole pages */
+    uint64_t header_bytes;         /* whole huge pages */
     struct file *file;             /* once it is sound */
     int lock;                      /* on the folder, while writing; -1 */
     struct save *save;             /* while it is written */
@@ -101,7 +102,7 @@ static bool compute_key(unsigned char digest[HASH_BYTES], const struct packed_pl
     struct str key = { 0 };
     bool ok = true;
 
-    str_add(&key, "tinct " TINCT_VERSION ", packed weights 1");
+    str_add(&key, "tinct " TINCT_VERSION ", packed weights 2");
     ADD(&key, bytes_in_order);
     for (uint32_t i = 0; ok && i < count; i++) ok = add_place(&key, files, &places[i]);
     ok = ok && !key.failed;
@@ -112,26 +113,34 @@ static bool compute_key(unsigned char digest[HASH_BYTES], const struct packed_pl
 
 /* ---- layout -------------------------------------------------------------- */
 
-static uint64_t pages(uint64_t bytes)
+static uint64_t whole(uint64_t bytes, uint64_t page)
 {
-    return (bytes + PAGE - 1) / PAGE * PAGE;
+    return (bytes + page - 1) / page * page;
 }
 
-/* Of the header and the sums behind it. */
-static size_t summed_bytes(const struct header *h)
+/* Where an arena begins in the file. */
+static uint64_t arena_at(const struct packed *p, uint32_t arena)
 {
-    return (size_t)(sizeof *h + h->pieces * sizeof(uint64_t));
+    uint64_t at = p->header_bytes;
+
+    for (uint32_t i = 0; i < arena; i++) at = whole(at + p->sizes[i], HUGE_PAGE);
+    return at;
+}
+
+/* Where it ends there: the next one's beginning, or the file's end. */
+static uint64_t arena_end(const struct packed *p, uint32_t arena)
+{
+    return arena + 1 < p->arenas ? arena_at(p, arena + 1) : whole(arena_at(p, arena) + p->sizes[arena], PAGE);
 }
 
 static void lay_out(struct packed *p)
 {
     struct header *h = &p->header;
 
-    memcpy(h->magic, "tinct weights 1\n", sizeof h->magic);
+    memcpy(h->magic, "tinct weights 2\n", sizeof h->magic);
     for (uint32_t i = 0; i < p->arenas; i++) h->pieces += (p->sizes[i] + PIECE - 1) / PIECE;
-    p->header_bytes = pages(summed_bytes(h) + sizeof(uint64_t));
-    h->file_bytes = p->header_bytes;
-    for (uint32_t i = 0; i < p->arenas; i++) h->file_bytes += pages(p->sizes[i]);
+    p->header_bytes = whole(sizeof *h + (h->pieces + 1) * sizeof(uint64_t), HUGE_PAGE);
+    h->file_bytes = p->arenas ? arena_end(p, p->arenas - 1) : p->header_bytes;
 }
 
 struct packed *packed_create(const char *cache_dir, const struct packed_place *places, uint32_t count,
@@ -226,13 +235,13 @@ static bool sum_arenas(const struct packed *p, struct buffer *const *arenas, int
 /* The header's pages, with the sums; NULL: not what they should be. Free it. */
 static unsigned char *read_header(const struct packed *p, const struct file *file)
 {
-    size_t used = summed_bytes(&p->header);
+    size_t summed = p->header_bytes - sizeof(uint64_t);
     unsigned char *bytes = malloc(p->header_bytes);
     uint64_t sum;
 
     if (bytes && file_size(file) == p->header.file_bytes && file_read(file, bytes, 0, p->header_bytes, NULL)) {
-        memcpy(&sum, bytes + used, sizeof sum);
-        if (!memcmp(bytes, &p->header, sizeof p->header) && sum == sum_of(bytes, used)) return bytes;
+        memcpy(&sum, bytes + summed, sizeof sum);
+        if (!memcmp(bytes, &p->header, sizeof p->header) && sum == sum_of(bytes, summed)) return bytes;
     }
     free(bytes);
     return NULL;
@@ -240,13 +249,8 @@ static unsigned char *read_header(const struct packed *p, const struct file *fil
 
 static bool map_arenas(const struct packed *p, const struct file *file, struct device *device, struct buffer **arenas)
 {
-    uint64_t at = p->header_bytes;
-
-    for (uint32_t i = 0; i < p->arenas; i++) {
-        arenas[i] = buffer_of_file(device, file, at, p->sizes[i]);
-        if (!arenas[i]) return false;
-        at += pages(p->sizes[i]);
-    }
+    for (uint32_t i = 0; i < p->arenas; i++)
+        if (!(arenas[i] = buffer_of_file(device, file, arena_at(p, i), p->sizes[i]))) return false;
     return true;
 }
 
@@ -274,12 +278,14 @@ bool packed_there(const struct packed *p)
     return p->file != NULL;
 }
 
+struct buffer *packed_arena(const struct packed *p, struct device *device, uint32_t arena)
+{
+    return buffer_of_file(device, p->file, arena_at(p, arena), p->sizes[arena]);
+}
+
 bool packed_read(const struct packed *p, void *out, uint32_t arena, uint64_t offset, size_t size, struct tinct_err *err)
 {
-    uint64_t at = p->header_bytes + offset;
-
-    for (uint32_t i = 0; i < arena; i++) at += pages(p->sizes[i]);
-    return file_read(p->file, out, at, size, err);
+    return file_read(p->file, out, arena_at(p, arena) + offset, size, err);
 }
 
 /* ---- making room ------------------------------------------------------------ */
@@ -338,26 +344,33 @@ static bool make_room(const struct packed *p, struct tinct_err *err)
 
 static bool put_header(const struct packed *p, struct tinct_err *err)
 {
-    size_t used = summed_bytes(&p->header);
+    size_t summed = p->header_bytes - sizeof(uint64_t);
     unsigned char *bytes = calloc(1, p->header_bytes);
 
     if (!bytes) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory to keep packed weights");
     memcpy(bytes, &p->header, sizeof p->header);
     sum_arenas(p, p->from, 1, (uint64_t *)(void *)(bytes + sizeof p->header), false);
-    uint64_t sum = sum_of(bytes, used);
-    memcpy(bytes + used, &sum, sizeof sum);
+    uint64_t sum = sum_of(bytes, summed);
+    memcpy(bytes + summed, &sum, sizeof sum);
     bool ok = save_put(p->save, bytes, p->header_bytes, err);
     free(bytes);
     return ok;
 }
 
-static bool put_arenas(const struct packed *p, struct tinct_err *err)
+static bool put_zeros(const struct packed *p, uint64_t count, struct tinct_err *err)
 {
     static const unsigned char zeros[PAGE];
 
+    for (; count > PAGE; count -= PAGE)
+        if (!save_put(p->save, zeros, PAGE, err)) return false;
+    return save_put(p->save, zeros, (size_t)count, err);
+}
+
+static bool put_arenas(const struct packed *p, struct tinct_err *err)
+{
     for (uint32_t i = 0; i < p->arenas; i++)
         if (!save_put(p->save, buffer_map(p->from[i]), p->sizes[i], err) ||
-            !save_put(p->save, zeros, pages(p->sizes[i]) - p->sizes[i], err))
+            !put_zeros(p, arena_end(p, i) - arena_at(p, i) - p->sizes[i], err))
             return false;
     return true;
 }

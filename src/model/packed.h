@@ -48,6 +48,10 @@ bool packed_settle(struct packed *p, struct tinct_err *err);
 /* There is a file, mapped or written and settled. */
 bool packed_there(const struct packed *p);
 
+/* An arena as it was packed: a buffer of the file's bytes, of which those in use take memory, and only the page cache's. Free
+ * it; NULL: it cannot be mapped. */
+struct buffer *packed_arena(const struct packed *p, struct device *device, uint32_t arena);
+
 /* `size` bytes of an arena as they were packed. Refused: as file_read. */
 bool packed_read(const struct packed *p, void *out, uint32_t arena, uint64_t offset, size_t size, struct tinct_err *err);
 

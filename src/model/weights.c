@@ -419,6 +419,11 @@ bool weights_kept(const struct weights *ws)
     return ws->packed && packed_there(ws->packed);
 }
 
+struct buffer *weights_pristine(const struct weights *ws, uint32_t index)
+{
+    return packed_arena(ws->packed, ws->device, ws->wishes[index].arena);
+}
+
 bool weights_read(const struct weights *ws, void *out, uint32_t index, uint64_t offset, size_t size, struct tinct_err *err)
 {
     const struct wish *wish = &ws->wishes[index];

@@ -72,8 +72,13 @@ uint32_t weights_count(const struct weights *ws);
 struct weights_entry weights_entry(const struct weights *ws, uint32_t index);
 struct device *weights_device(const struct weights *ws);
 
-/* They are kept in a file as they were packed, and `size` bytes of a weight out of it. Refused: as file_read. */
+/* They are kept in a file as they were packed. */
 bool weights_kept(const struct weights *ws);
+
+/* That file's bytes of the buffer that a weight lies in, at the same offsets. Free it; NULL: it cannot be mapped. */
+struct buffer *weights_pristine(const struct weights *ws, uint32_t index);
+
+/* `size` bytes of a weight out of the file. Refused: as file_read. */
 bool weights_read(const struct weights *ws, void *out, uint32_t index, uint64_t offset, size_t size, struct tinct_err *err);
 
 #endif

@@ -50,9 +50,6 @@ void *cpu_memory_of_file(const struct file *file, uint64_t offset, uint64_t size
         cpu_memory_release(memory, size);
         return NULL;
     }
-#ifdef MADV_POPULATE_READ
-    if (memory) madvise(memory, pages, MADV_POPULATE_READ);      /* at once, not page by page when they are first read */
-#endif
     return memory;
 }
 
