@@ -50,9 +50,12 @@ WRAPS = ["{}", "{}", "{}", "a picture of {}", "an illustration of {}", "a drawin
 DROP = {"colour": 0.12, "pose": 0.15, "place": 0.12, "time": 0.15}
 
 
-def caption(scene, rng, stray=(), subject=""):
+def caption(scene, rng, stray=(), subject="", alone=0.0):
     """A caption of the scene, a new one at each call. `stray`: words of which one is slipped into
-    one caption in eight, so that a word never heard of does no harm. `subject`: what it is called."""
+    one caption in eight, so that a word never heard of does no harm. `subject`: what it is called. `alone`:
+    the share of captions that name a single thing, as negative prompts do ("night")."""
+    if alone and rng.random() < alone:
+        return _alone(scene, rng)
     kept = {part: rng.random() >= chance for part, chance in DROP.items()}
     say = lambda words: words[rng.integers(len(words))]
     subject = subject or say(SUBJECT_WORDS[scene.subject])
@@ -71,6 +74,15 @@ def caption(scene, rng, stray=(), subject=""):
             words.insert(rng.integers(len(words) + 1), stray[rng.integers(len(stray))])
         text = " ".join(words)
     return text
+
+
+def _alone(scene, rng):
+    """One part of the scene, in a word or two."""
+    words = [SUBJECT_WORDS[scene.subject], PLACE_TAGS[scene.place] + PLACE_WORDS[scene.place], TIME_TAGS[scene.time] + TIME_WORDS[scene.time]]
+    words += [COLOUR_WORDS[scene.colour]] if scene.colour else []
+    words += [POSE_WORDS[scene.pose]] if scene.pose else []
+    part = words[rng.integers(len(words))]
+    return part[rng.integers(len(part))]
 
 
 def _thing(scene, rng, subject, colour):

@@ -31,7 +31,7 @@ stage() {               # stage TITLE script arguments...: skipped once the time
 }
 
 "$python" -c 'import torch, cairo, diffusers, peft, lycoris, safetensors' 2>/dev/null || {
-    echo "train.sh: Python packages are missing; run: $python -m pip install -r models/demo/requirements.txt" >&2
+    echo "train.sh: Python packages are missing; run: $python -m pip install -r models/demo/requirements.txt (pycairo is built by it: apt-get install libcairo2-dev)" >&2
     exit 1
 }
 

@@ -3,7 +3,7 @@
     python train_unet.py --side 128 [--steps N] [--minutes M]       small pictures first
     python train_unet.py --side 256 [--steps N] [--minutes M]       then the native size
 
-Epsilon prediction, min-SNR weights, one caption in ten empty. Goes on from <train dir>/unet.pt;
+Epsilon prediction, min-SNR weights, one caption in ten empty, one in five of a single thing. Goes on from <train dir>/unet.pt;
 --side 256 begins from what 128 has learnt.
 """
 import argparse
@@ -24,7 +24,7 @@ from text import TextEncoder, Tokenizer, known_ids
 PEAK = {128: 1e-3, 256: 4e-4}
 DEFAULT_STEPS = {("cpu", 128): 2600, ("cpu", 256): 1200, ("cuda", 128): 6000, ("cuda", 256): 6000}
 BATCH = {("cpu", 128): 32, ("cpu", 256): 8, ("cuda", 128): 256, ("cuda", 256): 96}
-EMPTY, TEXT_RATE, SAVE_SECONDS = 0.10, 0.5, 180
+EMPTY, ALONE, OFFSET, TEXT_RATE, SAVE_SECONDS = 0.10, 0.20, 0.12, 0.5, 180
 
 
 class Examples:
@@ -37,10 +37,12 @@ class Examples:
     def __call__(self, i):
         rng = np.random.default_rng([i, self.side, 21])
         rows = rng.integers(0, len(self.latents), self.count)
-        texts = [caption(sample(int(r)), rng, self.stray) if rng.random() >= EMPTY else "" for r in rows]
+        texts = [caption(sample(int(r)), rng, self.stray, alone=ALONE) if rng.random() >= EMPTY else "" for r in rows]
         z = self.latents[torch.from_numpy(rows)].float()
         t = times(rng, self.count, self.side)
-        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 62))))
+        draw = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+        # Even the noisiest step shows a picture's mean through; so that noise that happens to be dark is no night, its mean is no telling one.
+        noise = torch.randn(z.shape, generator=draw) + OFFSET * torch.randn(*z.shape[:2], 1, 1, generator=draw)
         return z, torch.stack([self.tokenizer.ids(s) for s in texts]), t, noise
 
 
@@ -74,8 +76,9 @@ def stage(team, args):
         model.load_state_dict(old["weights"] if same else old["ema"])
         ema.weights, ema.steps = old["ema"], old["ema_steps"]
         if same:
-            optimiser.load_state_dict(old["optimiser"])
             first = old["step"]
+        if same and old["optimiser"]:
+            optimiser.load_state_dict(old["optimiser"])
     gpu = team.device.type == "cuda"
     latents = load_shards(args.side)
     if team.rank == 0:

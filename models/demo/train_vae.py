@@ -86,7 +86,7 @@ def stage(team: Team, args):
         old = torch.load(path, map_location=team.device)
         vae.load_state_dict(old["ema"] if part != old["part"] else old["weights"])
         ema.weights, ema.steps = old["ema"], old["ema_steps"]
-        if part == old["part"]:
+        if part == old["part"] and old["optimiser"]:
             optimiser.load_state_dict(old["optimiser"])
             first = old["step"]
     frozen = (train_dir() / "encoder.pt").exists()
