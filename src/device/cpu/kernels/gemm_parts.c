@@ -184,9 +184,10 @@ static void geglu(float *v)
 {
     float value[PANEL / 2], gate[PANEL / 2];
 
-    for (int i = 0; i < PANEL / 2; i++) {
-        value[i] = v[i / 4 * 8 + i % 4];
-        gate[i] = v[i / 4 * 8 + 4 + i % 4];
+    for (int i = 0; i < PANEL; i += 2 * VEC_WIDTH) {
+        vec first = vec_load(v + i), second = vec_load(v + i + VEC_WIDTH);
+        vec_store(value + i / 2, vec_even_fours(first, second));
+        vec_store(gate + i / 2, vec_odd_fours(first, second));
     }
     for (int i = 0; i < PANEL / 2; i++) v[i] = value[i] * gelu(gate[i]);
 }
@@ -249,15 +250,17 @@ VEC_INLINE void store_columns(const struct cpu_args *a, const float *sums, size_
                               const uint32_t count)
 {
     const struct gemm_params *p = a->params;
-    const float *bias = a->reads[3], *per_image = a->reads[4];      /* NULL without their flags */
-    size_t image_at = (size_t)image * p->per_image_stride + column;
     float v[PANEL] = { 0 };
 
     for (uint32_t i = 0; i < count; i++) v[i] = sums[i] * p->scale;
-    if (p->flags & GEMM_BIAS)
-        for (uint32_t i = 0; i < count; i++) v[i] += bias[column + i];
-    if (p->flags & GEMM_PER_IMAGE)
-        for (uint32_t i = 0; i < count; i++) v[i] += per_image[image_at + i];
+    if (p->flags & GEMM_BIAS) {
+        const float *bias = (const float *)a->reads[3] + column;
+        for (uint32_t i = 0; i < count; i++) v[i] += bias[i];
+    }
+    if (p->flags & GEMM_PER_IMAGE) {
+        const float *per_image = (const float *)a->reads[4] + (size_t)image * p->per_image_stride + column;
+        for (uint32_t i = 0; i < count; i++) v[i] += per_image[i];
+    }
     activate(v, p->act);
     if (p->act == ACT_GEGLU) finish_columns(a, v, row, column / 2, count / 2);
     else finish_columns(a, v, row, column, count);

@@ -85,6 +85,31 @@ VEC_INLINE vec vec_max(vec a, vec b)
 #endif
 }
 
+/* Of the fours in a, then b: the first, third ..., and the second, fourth ... */
+VEC_INLINE vec vec_even_fours(vec a, vec b)
+{
+#if defined(__AVX512F__)
+    return _mm512_shuffle_f32x4(a, b, 0x88);
+#elif defined(__AVX2__)
+    return _mm256_permute2f128_ps(a, b, 0x20);
+#else
+    (void)b;
+    return a;
+#endif
+}
+
+VEC_INLINE vec vec_odd_fours(vec a, vec b)
+{
+#if defined(__AVX512F__)
+    return _mm512_shuffle_f32x4(a, b, 0xdd);
+#elif defined(__AVX2__)
+    return _mm256_permute2f128_ps(a, b, 0x31);
+#else
+    (void)a;
+    return b;
+#endif
+}
+
 #if defined(__AMX_BF16__) || defined(__AMXBF16__)    /* clang before 15 */
 #define VEC_AMX 1
 
