@@ -40,28 +40,33 @@ static void look_ahead(const struct cpu_args *a, struct amx_item *m, uint32_t pa
     m->ahead.row = 0;
 }
 
-/* Some rows of them to the second cache while tiles are at work: memory takes as long to bring them as tiles to multiply. */
-static void ask_for_weights(const struct gemm_params *p, struct amx_item *m, uint32_t rows)
+/* The next row of them to the second cache. */
+static void ask_for_row(const struct gemm_params *p, struct amx_ahead *ahead, const struct gemm_run *run)
+{
+    for (uint32_t tap = 0; tap < run->w_count; tap++) {
+        uint32_t row = run->w[tap] + ahead->row + (ahead->beyond ? run->length : 0);
+        const uint16_t *at = ahead->next + (size_t)least(row, p->k - 1) * PANEL;
+        _mm_prefetch((const char *)at, _MM_HINT_T1);
+        _mm_prefetch((const char *)(at + PANEL / 2), _MM_HINT_T1);
+    }
+    if (++ahead->row < run->length) return;
+    ahead->row = 0;
+    ahead->run++;
+}
+
+/* Their share of a step of tiles: memory takes as long to bring them as tiles to multiply, and a processor waits where many
+ * are asked for at once. */
+VEC_INLINE void ask_for_weights(const struct gemm_params *p, struct amx_item *m)
 {
     struct amx_ahead *ahead = &m->ahead;
 
-    for (; rows > 0 && ahead->run < m->item.run_count; rows--) {
-        const struct gemm_run *run = &m->item.runs[ahead->run];
-        for (uint32_t tap = 0; tap < run->w_count; tap++) {
-            uint32_t row = run->w[tap] + ahead->row + (ahead->beyond ? run->length : 0);
-            const uint16_t *at = ahead->next + (size_t)least(row, p->k - 1) * PANEL;
-            _mm_prefetch((const char *)at, _MM_HINT_T1);
-            _mm_prefetch((const char *)(at + PANEL / 2), _MM_HINT_T1);
-        }
-        if (++ahead->row < run->length) continue;
-        ahead->row = 0;
-        ahead->run++;
-    }
+    for (ahead->due += ahead->rows; ahead->due >= ahead->visits; ahead->due -= ahead->visits)
+        if (ahead->run < m->item.run_count) ask_for_row(p, ahead, &m->item.runs[ahead->run]);
 }
 
 /* Rows [first, first + STRIP) by one strip of the panel. */
-VEC_INLINE void multiply_strip(const struct amx_item *m, uint32_t first, const uint16_t *weights, float *sums, bool add,
-                               const int products)
+VEC_INLINE void multiply_strip(const struct gemm_params *p, struct amx_item *m, uint32_t first, const uint16_t *weights,
+                               float *sums, bool add, const int products)
 {
     const uint16_t *strip = m->inputs + (size_t)first / STRIP * m->next_strip;
 
@@ -69,6 +74,7 @@ VEC_INLINE void multiply_strip(const struct amx_item *m, uint32_t first, const u
     else zero_sums();
     for (uint32_t s = 0; s < m->steps; s++, weights += products == 1 ? 2 * TILE : 4 * TILE) {
         const uint16_t *inputs = strip + (size_t)m->slot[s] * m->next_slot + m->pixel[s] * STEP;
+        ask_for_weights(p, m);
         add_step(inputs, inputs + m->next_number, weights, products);
     }
     store_sums(sums, PANEL);
@@ -80,14 +86,14 @@ VEC_INLINE void multiply_panel(const struct gemm_params *p, struct amx_item *m, 
     struct gemm_item *it = &m->item;
     float *sums = it->sums + (size_t)panel * it->room * PANEL;
 
-    uint32_t asked = parts(m->steps * STEP, parts(columns, STRIP) * parts(it->rows, STRIP));
-
+    m->ahead.due = 0;
+    m->ahead.rows = STEP;
+    m->ahead.visits = parts(columns, STRIP) * parts(it->rows, STRIP);
     tile_fence();
     for (uint32_t c = 0; c < parts(columns, STRIP); c++)
-        for (uint32_t r = 0; r < it->rows; r += STRIP) {
-            ask_for_weights(p, m, asked);
-            multiply_strip(m, r, m->panel + (size_t)c * m->steps * m->next_step, sums + (size_t)r * PANEL + c * STRIP, add, products);
-        }
+        for (uint32_t r = 0; r < it->rows; r += STRIP)
+            multiply_strip(p, m, r, m->panel + (size_t)c * m->steps * m->next_step, sums + (size_t)r * PANEL + c * STRIP, add,
+                           products);
     tile_fence();
 }
 

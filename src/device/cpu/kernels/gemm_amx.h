@@ -17,8 +17,8 @@ enum {
     STEPS = SINGLE_CHUNK / STEP,
     PANELS = 5,                        /* of an item whose k takes several chunks */
     ITEMS = 4,                         /* for each thread; more would convert inputs more often */
-    LINE_ROWS = 480,                   /* of an item that is no block */
-    INPUTS = 512 * CHUNK * 2,          /* bf16 numbers: 480 rows; a block of MOST_ROWS and its border takes less */
+    LINE_ROWS = 512,                   /* of an item that is no block */
+    INPUTS = 512 * CHUNK * 2,          /* bf16 numbers: 512 rows; a block of MOST_ROWS and its border takes less */
 };
 
 struct amx_block {                     /* of y's pixels, or of a phase's */
@@ -30,6 +30,7 @@ struct amx_ahead {                     /* weights that come after those at hand:
     const uint16_t *next;              /* their panel */
     uint32_t run, row;
     bool beyond;                       /* the runs at hand end where these begin */
+    uint32_t rows, visits, due;        /* so many rows in so many steps, and what of them is due, in 1 / visits */
 };
 
 struct amx_item {

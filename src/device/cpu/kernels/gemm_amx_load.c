@@ -2,7 +2,7 @@
 
 #if VEC_AMX
 
-enum { AHEAD = 8 };              /* pixels from one that is read to one that is asked for */
+enum { AHEAD = 24 };              /* pixels from one that is read to one that is asked for */
 
 /* ---- blocks of pixels ----------------------------------------------------------- */
 
