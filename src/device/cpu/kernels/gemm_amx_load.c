@@ -192,25 +192,41 @@ void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, ui
 
 /* ---- weights -------------------------------------------------------------------- */
 
-static inline uint16_t *panel_step(struct amx_item *m, uint32_t k, uint32_t c)
+/* Of the panel's first strip; the second is `next` further on. */
+static inline uint16_t *panel_step(struct amx_item *m, uint32_t k)
 {
-    return m->panel + (size_t)(c / STRIP * m->steps + k / STEP) * m->next_step;
+    return m->panel + (size_t)(k / STEP) * m->next_step;
 }
 
 /* Rows i and i + 1 of a run of w, to row k of the panel. */
 VEC_INLINE void load_pair(struct amx_item *m, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t k,
                           const bool single)
 {
+    const uint16_t *first = w + (size_t)(run->w[0] + i) * PANEL;
+    size_t next = (size_t)m->steps * m->next_step;
+    uint16_t *to = panel_step(m, k);
+
+#pragma GCC unroll 4
     for (uint32_t c = 0; c < PANEL; c += 16) {
-        const uint16_t *from = w + (size_t)(run->w[0] + i) * PANEL + c;
-        __m512 even = widen_16(from), odd = widen_16(from + PANEL);
+        __m512 even = widen_16(first + c), odd = widen_16(first + c + PANEL);
         for (uint32_t tap = 1; tap < run->w_count; tap++) {
-            from = w + (size_t)(run->w[tap] + i) * PANEL + c;
+            const uint16_t *from = w + (size_t)(run->w[tap] + i) * PANEL + c;
             even += widen_16(from);
             odd += widen_16(from + PANEL);
         }
-        if (single) store_rounded_pair(panel_step(m, k, c), k, c % STRIP, even, odd);
-        else store_pair(panel_step(m, k, c), k, c % STRIP, even, odd);
+        if (single) store_rounded_pair(to + c / STRIP * next, k, c % STRIP, even, odd);
+        else store_pair(to + c / STRIP * next, k, c % STRIP, even, odd);
+    }
+}
+
+VEC_INLINE void load_zeros(struct amx_item *m, uint32_t k, const bool single)
+{
+    const __m512 none = _mm512_setzero_ps();
+
+    for (uint32_t c = 0; c < PANEL; c += 16) {
+        uint16_t *to = panel_step(m, k) + (size_t)(c / STRIP) * m->steps * m->next_step;
+        if (single) store_rounded_pair(to, k, c % STRIP, none, none);
+        else store_pair(to, k, c % STRIP, none, none);
     }
 }
 
@@ -223,10 +239,7 @@ VEC_INLINE void load_panel(const struct cpu_args *a, struct amx_item *m, uint32_
 
     for (uint32_t r = 0; r < it->run_count; r++)
         for (uint32_t i = 0; i < it->runs[r].length; i += 2, k += 2) load_pair(m, &it->runs[r], w, i, k, single);
-    for (; k < m->steps * STEP; k += 2)
-        for (uint32_t c = 0; c < PANEL; c += 16)
-            if (single) store_rounded_pair(panel_step(m, k, c), k, c % STRIP, _mm512_setzero_ps(), _mm512_setzero_ps());
-            else store_pair(panel_step(m, k, c), k, c % STRIP, _mm512_setzero_ps(), _mm512_setzero_ps());
+    for (; k < m->steps * STEP; k += 2) load_zeros(m, k, single);
 }
 
 void CPU_NAME(amx_load_panel)(const struct cpu_args *a, struct amx_item *m, uint32_t panel)
