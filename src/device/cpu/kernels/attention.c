@@ -7,12 +7,76 @@
  * its weights and of its weighted values relative to that. Powers are of 2: log2(e) is part of the queries' scale.
  * An item is a few groups of one head. */
 #include "device/cpu/kernels/attention_parts.h"
+#include "device/cpu/kernels/tile.h"
 
 enum {
+    LANES = TILE_COLUMNS,
+    KEYS = 128,
     MOST_FLOATS = 160 * 1024,      /* queries and sums of an item: their share of the cache */
     MOST_ROWS = 256,
     ITEMS_PER_THREAD = 4,
 };
+
+struct group {                     /* of queries, in a thread's memory */
+    float *queries;                /* [head_dim][LANES], times scale log2(e); 0 in lanes beyond the last query */
+    float *sums;                   /* [head_dim][LANES] */
+    float *largest, *weight;       /* [LANES] */
+};
+
+/* 2^x for x <= 0 (and up to 127), relative error <= 2e-7; below -126 that of -126. NaN stays. */
+VEC_INLINE vec exp2_below_0(vec x)
+{
+    const vec round = vec_all(12582912.0f);        /* 1.5 2^23: adding it leaves an integer in the low bits */
+    vec shifted, f, power = vec_all(1.3215983e-3f);
+
+    x = vec_max(vec_all(-126.0f), x);
+    shifted = x + round;
+    f = x - (shifted - round);
+    power = power * f + vec_all(9.6741142e-3f);
+    power = power * f + vec_all(5.5509776e-2f);
+    power = power * f + vec_all(2.4022186e-1f);
+    power = power * f + vec_all(6.9314671e-1f);
+    power = power * f + vec_all(1.0f);
+    return (vec)((ivec)power + ((ivec)shifted << 23));
+}
+
+/* to [head_dim][LANES] = queries, times scale log2(e); 0 in lanes beyond the last. */
+static void turn_queries(const struct attention_params *p, float *to, const float *q, uint32_t queries)
+{
+    float scale = p->scale * 1.44269504f;
+    uint32_t lane = 0;
+
+    for (; lane + 4 <= queries; lane += 4)
+        for (uint32_t c = 0; c < p->head_dim; c += 4)
+            transpose4(q + (size_t)lane * p->q_stride + c, p->q_stride, to + c * LANES + lane, LANES);
+    for (; lane < LANES; lane++)
+        for (uint32_t c = 0; c < p->head_dim; c++) to[c * LANES + lane] = lane < queries ? q[(size_t)lane * p->q_stride + c] : 0;
+    for (uint32_t i = 0; i < p->head_dim * LANES; i += VEC_WIDTH) vec_store(to + i, vec_load(to + i) * vec_all(scale));
+}
+
+/* Lane l may look at keys up to first_query + l: later ones of [key, key + keys) get a weight of 0. */
+static void mask(float *scores, uint32_t first_query, uint32_t key, uint32_t keys)
+{
+    for (uint32_t j = 0; j < keys; j++)
+        for (uint32_t lane = 0; lane < LANES && first_query + lane < key + j; lane++)
+            scores[j * LANES + lane] = -INFINITY;
+}
+
+static void store_group(const struct attention_params *p, const struct group *g, float *y, uint32_t queries)
+{
+    uint32_t lane = 0;
+
+    for (uint32_t i = 0; i < LANES; i += VEC_WIDTH) {
+        vec inverse = 1.0f / vec_load(g->weight + i);
+        for (uint32_t c = 0; c < p->head_dim; c++)
+            vec_store(g->sums + c * LANES + i, vec_load(g->sums + c * LANES + i) * inverse);
+    }
+    for (; lane + 4 <= queries; lane += 4)
+        for (uint32_t c = 0; c < p->head_dim; c += 4)
+            transpose4(g->sums + c * LANES + lane, LANES, y + (size_t)lane * p->y_stride + c, p->y_stride);
+    for (; lane < queries; lane++)
+        for (uint32_t c = 0; c < p->head_dim; c++) y[(size_t)lane * p->y_stride + c] = g->sums[c * LANES + lane];
+}
 
 static size_t group_floats(uint32_t head_dim)
 {
@@ -54,7 +118,7 @@ static struct cpu_plan plan(const struct cpu_args *a)
 
 static void load_group(const struct attention_params *p, struct group *g, const float *q, uint32_t queries)
 {
-    turn_queries(p, g->queries, q, false, queries);
+    turn_queries(p, g->queries, q, queries);
     for (uint32_t i = 0; i < p->head_dim * LANES; i += VEC_WIDTH) vec_store(g->sums + i, (vec) { 0 });
     for (uint32_t lane = 0; lane < LANES; lane++) {
         g->largest[lane] = -INFINITY;
@@ -171,7 +235,7 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     }
     for (uint32_t row = 0; row < h.rows; row += LANES) {
         struct group g = group_at(memory, p->head_dim, row / LANES);
-        store_group(p, &g, (float *)h.y + (size_t)row * p->y_stride, false, least(h.rows - row, LANES));
+        store_group(p, &g, (float *)h.y + (size_t)row * p->y_stride, least(h.rows - row, LANES));
     }
 }
 

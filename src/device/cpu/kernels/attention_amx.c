@@ -1,119 +1,156 @@
-/* attention on tiles of bf16 (amx.h), in the manner of attention.c: queries are lanes, and the softmax runs down columns.
+/* attention on tiles of bf16 (amx.h): flash attention whose softmax runs while tiles multiply.
  *
- * scores [keys][lanes] = keys by queries, sums [head_dim][lanes] += values, turned on their side, by weights. Numbers are
- * sums of two bf16 ones throughout, single ones with --precision fast. An item's queries are converted once, a
- * block of keys and values once for all groups of the item. */
+ * Groups of 32 queries are rows, keys columns: scores [queries][keys], sums [queries][head_dim] += weights by values.
+ * Numbers are sums of two bf16 ones, single ones with --precision fast. An item's queries are converted once, a block
+ * of keys and values once for all groups of the item. Scores are taken relative to a base of each query, from which the
+ * tiles begin to sum. Vectors are as busy as tiles: so while a group's scores become weights, row by row, tiles
+ * multiply the next group's scores and the last one's values. */
 #include "device/cpu/kernels/amx.h"
 #include "device/cpu/kernels/attention_parts.h"
 
 #if VEC_AMX
 
 enum {
-    SLACK = 8,
-    MOST_GROUPS = 8,                   /* of an item */
-    MOST_FLOATS = 160 * 1024,          /* queries and sums of an item: their share of the cache */
+    SLACK = 8,                         /* a query's base is 2^SLACK beyond its largest score when it was set */
+    BLOCK = 128,                       /* keys */
+    BLOCK_STEPS = BLOCK / STEP,
+    SUMS = 16 * 16,                    /* floats of a tile */
+    MOST_BYTES = 768 * 1024,           /* of an item's groups: their share of the cache */
+    MOST_GROUPS = 32,                  /* of an item */
     ITEMS_PER_THREAD = 4,
-    KEY_STRIPS = KEYS / STRIP,
-    LANE_STRIPS = LANES / STRIP,
+    REST = 8,                          /* numbers of a row that fit into a step three times */
 };
 
 struct memory {
-    _Alignas(64) float scores[KEYS * LANES];
-    _Alignas(64) float largest[MOST_GROUPS][LANES], weight[MOST_GROUPS][LANES];
-    _Alignas(64) uint16_t weights[LANE_STRIPS * KEY_STRIPS * 4 * TILE];    /* [lane strip][key step] */
-    uint32_t dim;                      /* head_dim, up to a multiple of STEP */
-    uint16_t *keys;                    /* [key strip][step][high, low][2] tiles */
-    uint16_t *values;                  /* [strip of head_dim][key step][high, low][2] tiles */
-    uint16_t *queries[MOST_GROUPS];    /* [lane strip][step][high, low][2] tiles */
-    float *sums[MOST_GROUPS];          /* [dim][LANES] */
+    _Alignas(64) float scores[2][2 * BLOCK / 16 * SUMS];               /* [2][key tile] tiles */
+    _Alignas(64) uint16_t weights[2][2 * BLOCK_STEPS * 2 * TILE];      /* [high, low][key step][2] tiles */
+    _Alignas(64) float before[STRIP][16];                              /* a group's weights before the block */
+    uint32_t steps;                    /* of a query's numbers, and a key's */
+    uint32_t columns;                  /* tiles of head_dim */
+    uint16_t *keys;                    /* [key strip][step][2] tiles */
+    uint16_t *values;                  /* [high, low][tile of head_dim][key step] tiles */
+    unsigned char *groups;
     _Alignas(64) unsigned char rest[];
 };
 
-/* bf16 numbers of a step: two tiles of high ones, and two of low ones where there are any. */
-static size_t step_size(bool exact)
+struct rows {                          /* a group, in a thread's memory */
+    uint16_t *queries;                 /* [step][2] tiles */
+    float *sums;                       /* [2][tile of head_dim] tiles */
+    float *base;                       /* [STRIP][16]: minus the base, sixteen times */
+    float *weight;                     /* [STRIP][16]: the sum of weights, in sixteen parts */
+};
+
+/* Steps of high numbers, and of low ones; what is left of a row shares one where it is short. */
+static uint32_t steps_of(uint32_t head_dim, bool exact)
 {
-    return (exact ? 4 : 2) * TILE;
+    uint32_t rest = head_dim % STEP;
+
+    return !exact ? parts(head_dim, STEP) : rest && rest <= REST ? head_dim / STEP * 2 + 1 : parts(head_dim, STEP) * 2;
 }
 
-static uint32_t round_dim(uint32_t head_dim)
+static size_t group_bytes(uint32_t steps, uint32_t columns)
 {
-    return parts(head_dim, STEP) * STEP;
+    return steps * 2 * TILE * sizeof(uint16_t) + columns * 2 * SUMS * sizeof(float) + 2 * STRIP * 16 * sizeof(float);
 }
 
-/* Bytes of a block's keys, or values, or of a group's queries, all as two numbers. */
-static size_t bytes_of(uint32_t dim, uint32_t rows)
+static size_t keys_bytes(uint32_t steps)
 {
-    return (size_t)dim * rows * 2 * sizeof(uint16_t);
+    return (size_t)BLOCK / STRIP * steps * 2 * TILE * sizeof(uint16_t);
 }
 
-static struct cpu_plan plan(const struct cpu_args *a)
+static size_t values_bytes(uint32_t columns, bool exact)
+{
+    return (size_t)(exact ? 2 : 1) * columns * BLOCK_STEPS * TILE * sizeof(uint16_t);
+}
+
+VEC_INLINE struct cpu_plan plan(const struct cpu_args *a, const bool exact)
 {
     const struct attention_params *p = a->params;
     uint32_t heads = p->images * p->heads, wanted = parts(a->threads * ITEMS_PER_THREAD, heads);
-    uint32_t dim = round_dim(p->head_dim), groups = MOST_FLOATS / (2 * dim * LANES);
+    uint32_t steps = steps_of(p->head_dim, exact), columns = parts(p->head_dim, 16);
+    size_t bytes = group_bytes(steps, columns);
+    uint32_t groups = least((uint32_t)(MOST_BYTES / bytes), MOST_GROUPS);
 
-    groups = least(groups ? groups : 1, MOST_GROUPS);
-    while (groups > 1 && parts(p->q_rows, groups * LANES) < wanted) groups--;
+    groups = least(groups ? groups : 1, parts(p->q_rows, STRIP));
+    while (groups > 1 && parts(p->q_rows, groups * STRIP) < wanted) groups--;
     return (struct cpu_plan) {
-        .items = heads * parts(p->q_rows, groups * LANES), .rows = groups * LANES,
-        .memory = sizeof(struct memory) + 2 * bytes_of(dim, KEYS) +
-                  groups * (bytes_of(dim, LANES) + (size_t)dim * LANES * sizeof(float)),
+        .items = heads * parts(p->q_rows, groups * STRIP), .rows = groups * STRIP,
+        .memory = sizeof(struct memory) + keys_bytes(steps) + values_bytes(columns, exact) + groups * bytes,
     };
 }
 
-static void lay_out(struct memory *m, uint32_t head_dim, uint32_t groups)
+static void lay_out(struct memory *m, uint32_t head_dim, bool exact)
 {
-    unsigned char *at = m->rest;
+    m->steps = steps_of(head_dim, exact);
+    m->columns = parts(head_dim, 16);
+    m->keys = (uint16_t *)(void *)m->rest;
+    m->values = (uint16_t *)(void *)(m->rest + keys_bytes(m->steps));
+    m->groups = m->rest + keys_bytes(m->steps) + values_bytes(m->columns, exact);
+}
 
-    m->dim = round_dim(head_dim);
-    m->keys = (uint16_t *)(void *)at;
-    m->values = (uint16_t *)(void *)(at += bytes_of(m->dim, KEYS));
-    at += bytes_of(m->dim, KEYS);
-    for (uint32_t g = 0; g < groups; g++) {
-        m->queries[g] = (uint16_t *)(void *)at;
-        m->sums[g] = (float *)(void *)(at += bytes_of(m->dim, LANES));
-        at += (size_t)m->dim * LANES * sizeof(float);
-    }
+static struct rows rows_at(const struct memory *m, uint32_t group)
+{
+    unsigned char *at = m->groups + group * group_bytes(m->steps, m->columns);
+    uint16_t *queries = (uint16_t *)(void *)at;
+    float *sums = (float *)(void *)(queries + m->steps * 2 * TILE), *base = sums + m->columns * 2 * SUMS;
+
+    return (struct rows) { queries, sums, base, base + STRIP * 16 };
 }
 
 /* ---- operands ------------------------------------------------------------------- */
 
-/* A group's queries: turned on their side where its sums will be, then to tiles. */
-static void load_queries(const struct attention_params *p, struct memory *m, uint32_t group, const void *q, uint32_t queries,
-                         bool f16, bool exact)
+/* Of 16 elements from c on, those that there are. */
+static __mmask16 some_of(uint32_t count, uint32_t c)
 {
-    float *turned = m->sums[group];
-
-    turn_queries(p, turned, q, f16, queries);
-    for (uint32_t lane = 0; lane < LANES; lane++) {
-        m->largest[group][lane] = -INFINITY;
-        m->weight[group][lane] = 0;
-    }
-    memset(turned + (size_t)p->head_dim * LANES, 0, (size_t)(m->dim - p->head_dim) * LANES * sizeof *turned);
-    for (uint32_t k = 0; k < m->dim; k += 2)
-        for (uint32_t c = 0; c < LANES; c += 16) {
-            uint16_t *step = m->queries[group] + (size_t)(c / STRIP * (m->dim / STEP) + k / STEP) * step_size(exact);
-            vec even = vec_load(turned + (size_t)k * LANES + c), odd = vec_load(turned + (size_t)(k + 1) * LANES + c);
-            if (exact) store_pair(step, k, c % STRIP, even, odd);
-            else store_rounded_pair(step, k, c % STRIP, even, odd);
-        }
-    memset(turned, 0, (size_t)m->dim * LANES * sizeof *turned);
+    return count >= c + 16 ? 0xffff : count <= c ? 0 : (__mmask16)((1u << (count - c)) - 1);
 }
 
-/* Rows beyond the last key are zeros. */
-VEC_INLINE void load_keys(const struct attention_params *p, struct memory *m, const void *k, uint32_t keys, const bool f16,
-                          const bool exact)
+/* Some of 16 elements, zeros for the others. */
+VEC_INLINE __m512 load_some(const void *from, __mmask16 some, const bool f16)
 {
-    float some[STEP] = { 0 };              /* of a row's last step */
-    uint32_t steps = m->dim / STEP;
+    if (f16) return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(some, from));
+    return _mm512_maskz_loadu_ps(some, from);
+}
 
-    for (uint32_t j = 0; j < parts(keys, STRIP) * STRIP; j++, k = stored_at(k, p->k_stride, f16)) {
-        uint16_t *to = m->keys + j / STRIP * steps * step_size(exact) + j % STRIP * STEP;
-        for (uint32_t s = 0; s < steps; s++, to += step_size(exact)) {
-            bool whole = j < keys && (s + 1) * STEP <= p->head_dim;
-            if (!whole) memset(some, 0, sizeof some);
-            if (!whole && j < keys) memcpy(some, stored_at(k, s * STEP, f16), (p->head_dim - s * STEP) * stored_size(f16));
-            split_32(to, to + 2 * TILE, whole ? stored_at(k, s * STEP, f16) : some, f16, exact);
+/* Some of 32 elements to bf16, and what is missing to bf16 again. */
+VEC_INLINE void load_numbers(__m512i *high, __m512i *low, const void *from, uint32_t count, float scale, const bool f16,
+                             const bool exact)
+{
+    __m512 a = load_some(from, some_of(count, 0), f16) * _mm512_set1_ps(scale);
+    __m512 b = load_some(stored_at(from, 16, f16), some_of(count, 16), f16) * _mm512_set1_ps(scale);
+
+    *high = take_32(&a, &b);
+    if (exact) *low = take_32(&a, &b);
+}
+
+/* What is left of a row: up to 8 numbers, of a query high, low and high ones, of a key high, high and low. */
+VEC_INLINE __m512i join_rest(__m512i high, __m512i low, const bool query)
+{
+    __m128i h = _mm512_castsi512_si128(high), l = _mm512_castsi512_si128(low);
+    __m512i rest = _mm512_inserti32x4(_mm512_zextsi128_si512(h), query ? l : h, 1);
+
+    return _mm512_inserti32x4(rest, query ? h : l, 2);
+}
+
+/* Queries beyond the last are zeros. */
+VEC_INLINE void load_queries(const struct attention_params *p, struct memory *m, uint32_t group, const void *q,
+                             uint32_t queries, const bool f16, const bool exact)
+{
+    const float scale = p->scale * 1.44269504f;            /* powers are of 2 */
+    struct rows g = rows_at(m, group);
+
+    for (uint32_t row = 0; row < STRIP; row++) {
+        uint16_t *to = g.queries + row / 16 * TILE + row % 16 * STEP;
+        for (uint32_t c = 0; c < p->head_dim; c += STEP) {
+            const void *from = stored_at(q, (size_t)row * p->q_stride + c, f16);
+            __m512i high, low = _mm512_setzero_si512();
+            load_numbers(&high, &low, from, row < queries ? p->head_dim - c : 0, scale, f16, exact);
+            bool rest = exact && p->head_dim - c <= REST;
+            _mm512_store_si512(to, rest ? join_rest(high, low, true) : high);
+            to += 2 * TILE;
+            if (!exact || rest) continue;
+            _mm512_store_si512(to, low);
+            to += 2 * TILE;
         }
     }
 }
@@ -147,146 +184,336 @@ VEC_INLINE void turn_16(__m512i rows[16])
     }
 }
 
-/* Some of 16 elements, zeros for the others. */
-VEC_INLINE __m512 load_some(const void *from, __mmask16 some, const bool f16)
+VEC_INLINE void store_turned(uint16_t *tile, __m512i rows[16])
 {
-    if (f16) return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(some, from));
-    return _mm512_maskz_loadu_ps(some, from);
+    turn_16(rows);
+    for (int i = 0; i < 16; i++) _mm512_store_si512(tile + i * STEP, rows[i]);
 }
 
-/* Channels [c, c + 16) of 32 values become a tile's 16 rows of 32 k. Values beyond the last, and channels, are zeros. */
-VEC_INLINE void turn_values(const struct attention_params *p, uint16_t *high_tile, uint16_t *low_tile, const void *v,
-                            uint32_t c, uint32_t values, const bool f16, const bool exact)
+/* Sixteen keys at a time become a tile's columns. Keys beyond the last are zeros. */
+VEC_INLINE void load_keys(const struct attention_params *p, struct memory *m, const void *k, uint32_t keys, const bool f16,
+                          const bool exact)
 {
-    __mmask16 some = p->head_dim - c >= 16 ? 0xffff : (__mmask16)((1u << (p->head_dim - c)) - 1);
-    __m512i high[16], low[16];
-
-    for (uint32_t i = 0; i < 16; i++) {
-        __mmask16 first = 2 * i < values ? some : 0, second = 2 * i + 1 < values ? some : 0;
-        const void *from = stored_at(v, (size_t)2 * i * p->v_stride + c, f16);
-        __m512 even = load_some(from, first, f16), odd = load_some(stored_at(from, p->v_stride, f16), second, f16);
-        if (exact) pair_16(&high[i], &low[i], even, odd);
-        else high[i] = round_pair_16(even, odd);
+    for (uint32_t key = 0; key < parts(keys, STRIP) * STRIP; key += 16) {
+        uint16_t *to = m->keys + key / STRIP * m->steps * 2 * TILE + key / 16 % 2 * TILE;
+        for (uint32_t c = 0; c < p->head_dim; c += STEP) {
+            bool rest = exact && p->head_dim - c <= REST;
+            __m512i high[16], low[16];
+            for (uint32_t i = 0; i < 16; i++) {
+                const void *from = stored_at(k, (size_t)(key + i) * p->k_stride + c, f16);
+                load_numbers(&high[i], &low[i], from, key + i < keys ? p->head_dim - c : 0, 1, f16, exact);
+                if (rest) high[i] = join_rest(high[i], low[i], false);
+            }
+            store_turned(to, high);
+            to += 2 * TILE;
+            if (!exact || rest) continue;
+            store_turned(to, low);
+            to += 2 * TILE;
+        }
     }
-    turn_16(high);
-    for (int i = 0; i < 16; i++) _mm512_store_si512(high_tile + i * STEP, high[i]);
-    if (!exact) return;
-    turn_16(low);
-    for (int i = 0; i < 16; i++) _mm512_store_si512(low_tile + i * STEP, low[i]);
 }
 
+/* A tile's pairs are those of weights: value i and value i + 16. Values beyond the last are zeros. */
 VEC_INLINE void load_values(const struct attention_params *p, struct memory *m, const void *v, uint32_t keys, const bool f16,
                             const bool exact)
 {
-    uint32_t steps = parts(keys, STEP);
+    for (uint32_t s = 0; s < parts(keys, STEP); s++)
+        for (uint32_t i = 0; i < 16; i++) {
+            uint32_t first = s * STEP + i, second = first + 16;
+            for (uint32_t c = 0; c < m->columns; c++) {
+                uint16_t *to = m->values + (c * BLOCK_STEPS + s) * TILE + i * STEP;
+                __mmask16 some = some_of(p->head_dim, c * 16);
+                __m512 a = load_some(stored_at(v, (size_t)first * p->v_stride + c * 16, f16), first < keys ? some : 0, f16);
+                __m512 b = load_some(stored_at(v, (size_t)second * p->v_stride + c * 16, f16), second < keys ? some : 0, f16);
+                __m512i high, low;
+                if (exact) pair_16(&high, &low, a, b);
+                else high = round_pair_16(a, b);
+                _mm512_store_si512(to, high);
+                if (exact) _mm512_store_si512(to + m->columns * BLOCK_STEPS * TILE, low);
+            }
+        }
+}
 
+/* ---- softmax -------------------------------------------------------------------- */
+
+/* Weights that are cut to bf16 would be too small by half a step, on average by this part of them. */
+static const float cut_bias = 2.81776375e-3f;
+
+/* 2^x, relative error <= 2e-7; rough: times 1 + cut_bias, relative error <= 8e-5. -inf gives 0, NaN stays. */
+VEC_INLINE __m512 power_of_2(__m512 x, const bool exact)
+{
+    enum { BELOW = 9 };                /* to the whole number below, without exceptions */
+    __m512 f = _mm512_reduce_ps(x, BELOW), power;
+
+    if (exact) {
+        power = _mm512_set1_ps(1.87757669e-3f) * f + _mm512_set1_ps(8.98933969e-3f);
+        power = power * f + _mm512_set1_ps(5.58263175e-2f);
+        power = power * f + _mm512_set1_ps(2.40153611e-1f);
+        power = power * f + _mm512_set1_ps(6.93153083e-1f);
+        power = power * f + _mm512_set1_ps(9.9999994e-1f);
+    } else {
+        power = _mm512_set1_ps(7.82443807e-2f) * f + _mm512_set1_ps(2.26704165e-1f);
+        power = power * f + _mm512_set1_ps(6.97794259e-1f);
+        power = power * f + _mm512_set1_ps(1.00274277f);
+    }
+    return _mm512_scalef_ps(power, x);
+}
+
+struct softening {                     /* of a group, row by row */
+    struct rows group;
+    const float *scores;
+    uint16_t *weights;
+    float (*before)[16];
+    uint32_t columns;
+    uint32_t row;                      /* the next one */
+    uint32_t at_once;                  /* rows */
+    uint32_t steps;                    /* of keys */
+    bool first;                        /* block: there is no base yet */
+    __m512i seen;                      /* all weights' bits */
+};
+
+/* A row's scores are to be this much lower: where one is 2^SLACK times what the largest was, or there was none. */
+VEC_INLINE float lower_base(const struct softening *w, uint32_t row, const float *x)
+{
+    __m512 largest = _mm512_set1_ps(-INFINITY);
+
+    for (uint32_t s = 0; s < w->steps * 2; s++) largest = _mm512_max_ps(_mm512_load_ps(x + s * SUMS), largest);
+    float most = _mm512_reduce_max_ps(largest), *base = w->group.base + row * 16;
+    if (!w->first && !(most >= 1)) return 0;
+    float down = most + SLACK;
+    _mm512_store_ps(base, (w->first ? _mm512_setzero_ps() : _mm512_load_ps(base)) - _mm512_set1_ps(down));
+    for (uint32_t c = 0; !w->first && c < w->columns; c++) {
+        float *sums = w->group.sums + (row / 16 * w->columns + c) * SUMS + row % 16 * 16;
+        _mm512_store_ps(sums, _mm512_load_ps(sums) * power_of_2(_mm512_set1_ps(-down), true));
+    }
+    return down;
+}
+
+/* A row's scores to weights. Pairs of bf16 are of keys i and i + 16. */
+VEC_INLINE void soften_row(struct softening *w, uint32_t row, const bool raised, const bool exact)
+{
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
+    const float *x = w->scores + row / 16 * (BLOCK / 16) * SUMS + row % 16 * 16;
+    uint16_t *to = w->weights + row / 16 * TILE + row % 16 * STEP;
+    float down = raised ? lower_base(w, row, x) : 0;
+    __m512 sum = _mm512_setzero_ps();
+
+    for (uint32_t s = 0; s < w->steps; s++, x += 2 * SUMS, to += 2 * TILE) {
+        __m512 a = _mm512_load_ps(x), b = _mm512_load_ps(x + SUMS);
+        if (raised) {
+            a -= _mm512_set1_ps(down);
+            b -= _mm512_set1_ps(down);
+        }
+        a = power_of_2(a, exact);
+        b = power_of_2(b, exact);
+        sum += a + b;
+        __m512i first = _mm512_castps_si512(a), second = _mm512_castps_si512(b);
+        w->seen = _mm512_ternarylogic_epi32(w->seen, first, second, 0xfe);
+        if (exact) {
+            __m512i high, low;
+            pair_16(&high, &low, a, b);
+            _mm512_store_si512(to, high);
+            _mm512_store_si512(to + BLOCK_STEPS * 2 * TILE, low);
+        } else
+            _mm512_store_si512(to, _mm512_ternarylogic_epi32(upper, second, _mm512_srli_epi32(first, 16), 0xca));
+    }
+    __m512 weight = raised && !w->first ? _mm512_load_ps(w->before[row]) : _mm512_load_ps(w->group.weight + row * 16);
+    if (raised && w->first) weight = _mm512_setzero_ps();
+    else if (raised) weight *= power_of_2(_mm512_set1_ps(-down), true);
+    else _mm512_store_ps(w->before[row], weight);
+    _mm512_store_ps(w->group.weight + row * 16, weight + sum);
+}
+
+/* The next few rows. */
+VEC_INLINE void soften_on(struct softening *w, const bool exact)
+{
+    for (uint32_t end = least(w->row + w->at_once, STRIP); w->row < end; w->row++)
+        if (w->first) soften_row(w, w->row, true, exact);
+        else soften_row(w, w->row, false, exact);
+}
+
+/* The rows that are left; and all of them again where a weight was 2 or more, or no number: their bases were too low. */
+VEC_INLINE void soften_rest(struct softening *w, const bool exact)
+{
+    w->at_once = STRIP;
+    soften_on(w, exact);
+    if (w->first || !_mm512_test_epi32_mask(w->seen, _mm512_set1_epi32(0x40000000))) return;
+    for (uint32_t row = 0; row < STRIP; row++) soften_row(w, row, true, exact);
+}
+
+/* Scores of the group that a query does not look at: of keys beyond the last, and where `causal` of those after it. */
+static void hide(float *scores, uint32_t keys, bool causal, uint32_t first_query, uint32_t first_key)
+{
+    for (uint32_t row = 0; row < STRIP; row++) {
+        uint32_t after = first_query + row + 1, seen = causal ? least(keys, after > first_key ? after - first_key : 0) : keys;
+        float *at = scores + row / 16 * (BLOCK / 16) * SUMS + row % 16 * 16;
+        for (uint32_t t = seen / 16; t < parts(keys, STEP) * 2; t++)
+            _mm512_mask_store_ps(at + t * SUMS, (__mmask16)~some_of(seen, t * 16), _mm512_set1_ps(-INFINITY));
+    }
+}
+
+/* ---- products -------------------------------------------------------------------- */
+
+/* scores = a group's queries by a block's keys, plus its bases; rows of another group are softened meanwhile. */
+VEC_INLINE void score(const struct memory *m, const struct rows *g, uint32_t strips, bool first, float *scores,
+                      struct softening *w, const bool exact)
+{
+    const uint32_t numbers = exact ? 2 : 1;
+
+    tile_fence();
+    for (uint32_t strip = 0; strip < strips; strip++) {
+        const uint16_t *keys = m->keys + strip * m->steps * 2 * TILE, *queries = g->queries;
+        float *to = scores + strip * 2 * SUMS;
+        if (first) zero_sums();
+        else {
+            _tile_loadd(0, g->base, 64);
+            _tile_loadd(1, g->base, 64);
+            _tile_loadd(2, g->base + SUMS, 64);
+            _tile_loadd(3, g->base + SUMS, 64);
+        }
+        for (uint32_t s = 0; s < m->steps; s += numbers) {
+            if (exact && s + 1 < m->steps) add_step(queries + s * 2 * TILE, queries + (s + 1) * 2 * TILE, keys + s * 2 * TILE, 3);
+            else add_step(queries + s * 2 * TILE, NULL, keys + s * 2 * TILE, 1);
+            if (w) soften_on(w, exact);
+        }
+        _tile_stored(0, to, 64);
+        _tile_stored(1, to + SUMS, 64);
+        _tile_stored(2, to + BLOCK / 16 * SUMS, 64);
+        _tile_stored(3, to + (BLOCK / 16 + 1) * SUMS, 64);
+    }
+    tile_fence();
+}
+
+/* A step of keys: sums in registers 0 to 2, of 16 queries, and 3 to 5. */
+VEC_INLINE void add_columns(const uint16_t *weights, const uint16_t *values, const int columns)
+{
+    enum { NEXT = BLOCK_STEPS * TILE };
+
+    _tile_loadd(6, weights, 64);
+    _tile_loadd(7, values, 64);
+    _tile_dpbf16ps(0, 6, 7);
+    if (columns > 1) {
+        _tile_loadd(7, values + NEXT, 64);
+        _tile_dpbf16ps(1, 6, 7);
+    }
+    if (columns > 2) {
+        _tile_loadd(7, values + 2 * NEXT, 64);
+        _tile_dpbf16ps(2, 6, 7);
+    }
+    _tile_loadd(6, weights + TILE, 64);
+    if (columns > 2) {
+        _tile_dpbf16ps(5, 6, 7);
+        _tile_loadd(7, values + NEXT, 64);
+    }
+    if (columns > 1) {
+        _tile_dpbf16ps(4, 6, 7);
+        _tile_loadd(7, values, 64);
+    }
+    _tile_dpbf16ps(3, 6, 7);
+}
+
+/* sums [2][columns] (+)= weights by values of one to three tiles of head_dim from `column` on. */
+VEC_INLINE void add_some_values(const struct memory *m, const struct rows *g, const uint16_t *weights, uint32_t steps,
+                                bool first, uint32_t column, struct softening *w, const int columns, const bool exact)
+{
+    float *sums = g->sums + column * SUMS, *more = sums + m->columns * SUMS;
+    const uint16_t *values = m->values + column * BLOCK_STEPS * TILE;
+
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    if (!first) {
+        _tile_loadd(0, sums, 64);
+        _tile_loadd(3, more, 64);
+        if (columns > 1) {
+            _tile_loadd(1, sums + SUMS, 64);
+            _tile_loadd(4, more + SUMS, 64);
+        }
+        if (columns > 2) {
+            _tile_loadd(2, sums + 2 * SUMS, 64);
+            _tile_loadd(5, more + 2 * SUMS, 64);
+        }
+    }
     for (uint32_t s = 0; s < steps; s++)
-        for (uint32_t c = 0; c < m->dim; c += 16) {
-            uint16_t *to = m->values + (c / STRIP * steps + s) * step_size(exact) + c % STRIP / 16 * TILE;
-            if (c < p->head_dim) {
-                turn_values(p, to, to + 2 * TILE, stored_at(v, (size_t)s * STEP * p->v_stride, f16), c, keys - s * STEP, f16,
-                            exact);
-                continue;
-            }
-            memset(to, 0, TILE * sizeof *to);
-            if (exact) memset(to + 2 * TILE, 0, TILE * sizeof *to);
+        for (int product = 0; product < (exact ? 3 : 1); product++) {
+            add_columns(weights + ((product == 2) * BLOCK_STEPS + s) * 2 * TILE,
+                        values + ((product == 1) * m->columns * BLOCK_STEPS + s) * TILE, columns);
+            if (w) soften_on(w, exact);
         }
-}
-
-/* ---- products and softmax ---------------------------------------------------------- */
-
-/* sums [strips of 32 rows][LANES] (+)= left by right, `steps` each. */
-VEC_INLINE void multiply(const uint16_t *left, const uint16_t *right, uint32_t strips, uint32_t steps, float *sums, bool add,
-                         const bool exact)
-{
-    const size_t step = step_size(exact);
-
-    tile_fence();
-    for (uint32_t c = 0; c < LANE_STRIPS; c++)
-        for (uint32_t r = 0; r < strips; r++) {
-            float *at = sums + (size_t)r * STRIP * LANES + c * STRIP;
-            if (add) load_sums(at, LANES);
-            else zero_sums();
-            for (uint32_t s = 0; s < steps; s++) {
-                const uint16_t *l = left + (r * steps + s) * step;
-                add_step(l, l + 2 * TILE, right + (c * steps + s) * step, exact ? 3 : 1);
-            }
-            store_sums(at, LANES);
-        }
-    tile_fence();
-}
-
-/* Weights are relative to the largest score of each lane, or to one that was when they came: while no lane's is beyond
- * 2^SLACK times that, sums so far stay as they are. Else they shrink, and this gives true. */
-VEC_INLINE bool raise_largest(struct memory *m, uint32_t group, uint32_t keys, vec shrink[4])
-{
-    vec largest[4];
-    unsigned beyond = 0;
-
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; v++) largest[v] = vec_load(m->largest[group] + v * VEC_WIDTH);
-    for (uint32_t j = 0; j < keys; j++)
-#pragma GCC unroll 4
-        for (int v = 0; v < 4; v++) largest[v] = vec_max(vec_load(m->scores + j * LANES + v * VEC_WIDTH), largest[v]);
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; v++)
-        beyond |= _mm512_cmp_ps_mask(largest[v], vec_load(m->largest[group] + v * VEC_WIDTH) + SLACK, _CMP_NLE_UQ);
-    if (!beyond) return false;
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; v++) {
-        shrink[v] = exp2_below_0(vec_load(m->largest[group] + v * VEC_WIDTH) - largest[v]);
-        vec_store(m->largest[group] + v * VEC_WIDTH, largest[v]);
+    _tile_stored(0, sums, 64);
+    _tile_stored(3, more, 64);
+    if (columns > 1) {
+        _tile_stored(1, sums + SUMS, 64);
+        _tile_stored(4, more + SUMS, 64);
     }
-    return true;
-}
-
-/* Scores to weights, as tiles; earlier sums are scaled to the same score. Rows of scores from `keys` up to a whole step
- * get no weight. */
-VEC_INLINE void soften(struct memory *m, uint32_t group, uint32_t keys, const bool exact)
-{
-    uint32_t steps = parts(keys, STEP);
-    vec shrink[4] = { 0 }, sum[4] = { 0 };
-
-    for (uint32_t i = keys * LANES; i < steps * STEP * LANES; i += VEC_WIDTH) vec_store(m->scores + i, vec_all(-INFINITY));
-    bool raised = raise_largest(m, group, keys, shrink);
-    for (uint32_t j = 0; j < steps * STEP; j += 2)
-#pragma GCC unroll 4
-        for (int v = 0; v < 4; v++) {
-            vec largest = vec_load(m->largest[group] + v * VEC_WIDTH);
-            const float *at = m->scores + j * LANES + v * VEC_WIDTH;
-            uint16_t *to = m->weights + (v / 2 * steps + j / STEP) * step_size(exact);
-            vec even = vec_load(at) - largest, odd = vec_load(at + LANES) - largest;
-            even = exact ? exp2_below_0(even) : rough_exp2_below_0(even);
-            odd = exact ? exp2_below_0(odd) : rough_exp2_below_0(odd);
-            sum[v] += even + odd;
-            if (exact) store_pair(to, j, v % 2 * 16, even, odd);
-            else store_rounded_pair(to, j, v % 2 * 16, even, odd);
-        }
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; v++) {
-        float *weight = m->weight[group] + v * VEC_WIDTH;
-        vec_store(weight, raised ? vec_load(weight) * shrink[v] + sum[v] : vec_load(weight) + sum[v]);
+    if (columns > 2) {
+        _tile_stored(2, sums + 2 * SUMS, 64);
+        _tile_stored(5, more + 2 * SUMS, 64);
     }
-    for (uint32_t c = 0; raised && c < m->dim; c++)
-#pragma GCC unroll 4
-        for (int v = 0; v < 4; v++) {
-            float *at = m->sums[group] + c * LANES + v * VEC_WIDTH;
-            vec_store(at, vec_load(at) * shrink[v]);
-        }
 }
 
+VEC_INLINE void add_values(const struct memory *m, const struct rows *g, const uint16_t *weights, uint32_t steps, bool first,
+                           struct softening *w, const bool exact)
+{
+    tile_fence();
+    for (uint32_t c = 0; c < m->columns;) {
+        uint32_t left = m->columns - c;
+        if (left > 2 && left != 4) {
+            add_some_values(m, g, weights, steps, first, c, w, 3, exact);
+            c += 3;
+        } else if (left > 1) {
+            add_some_values(m, g, weights, steps, first, c, w, 2, exact);
+            c += 2;
+        } else {
+            add_some_values(m, g, weights, steps, first, c, w, 1, exact);
+            c++;
+        }
+    }
+    tile_fence();
+}
+
+/* Groups [from, end) of an item. */
 VEC_INLINE void add_block(const struct attention_params *p, struct memory *m, const struct head *h, uint32_t key,
-                          uint32_t keys, const bool exact)
+                          uint32_t keys, uint32_t from, uint32_t end, const bool exact)
 {
-    uint32_t steps = m->dim / STEP, strips = parts(keys, STRIP);
+    uint32_t steps = parts(keys, STEP), pieces = steps * (parts(m->steps, exact ? 2 : 1) + parts(m->columns, 3) * (exact ? 3 : 1));
+    bool first = key == 0;
 
-    for (uint32_t row = 0; row < h->rows; row += LANES) {
-        uint32_t group = row / LANES;
-        if (p->causal && key > h->first + row + LANES - 1) continue;
-        multiply(m->keys, m->queries[group], strips, steps, m->scores, false, exact);
-        if (p->causal) mask(m->scores, h->first + row, key, keys);
-        soften(m, group, keys, exact);
-        multiply(m->values, m->weights, steps, strips, m->sums[group], true, exact);
+    for (uint32_t i = from; i <= end; i++) {         /* the next group's scores, this one's softmax, the last one's values */
+        struct rows g = rows_at(m, i), next = rows_at(m, i + 1), last = rows_at(m, i > from ? i - 1 : i);
+        struct softening w = { .group = g, .scores = m->scores[i % 2], .weights = m->weights[i % 2], .before = m->before,
+                               .columns = m->columns, .at_once = parts(STRIP, pieces), .steps = steps, .first = first };
+        if (i == from) score(m, &g, steps, first, m->scores[i % 2], NULL, exact);
+        if (i == end) {
+            add_values(m, &last, m->weights[(i - 1) % 2], steps, first, NULL, exact);
+            break;
+        }
+        if (p->causal || keys % STEP) hide(m->scores[i % 2], keys, p->causal, h->first + i * STRIP, key);
+        if (i + 1 < end) score(m, &next, steps, first, m->scores[(i + 1) % 2], &w, exact);
+        if (i > from) add_values(m, &last, m->weights[(i - 1) % 2], steps, first, &w, exact);
+        soften_rest(&w, exact);
+    }
+}
+
+/* y [queries][head_dim] = a group's sums, by the sum of its weights. */
+VEC_INLINE void store_rows(const struct attention_params *p, const struct memory *m, uint32_t group, void *y, uint32_t queries,
+                           const bool f16, const bool exact)
+{
+    struct rows g = rows_at(m, group);
+
+    for (uint32_t row = 0; row < queries; row++) {
+        void *to = stored_place(y, (size_t)row * p->y_stride, f16);
+        const float *sums = g.sums + row / 16 * m->columns * SUMS + row % 16 * 16;
+        __m512 inverse = _mm512_set1_ps((exact ? 1 : 1 + cut_bias) / _mm512_reduce_add_ps(_mm512_load_ps(g.weight + row * 16)));
+        for (uint32_t c = 0; c < m->columns; c++) {
+            __m512 x = _mm512_load_ps(sums + c * SUMS) * inverse;
+            __mmask16 some = some_of(p->head_dim, c * 16);
+            if (f16) _mm256_mask_storeu_epi16(stored_place(to, c * 16, true), some, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+            else _mm512_mask_storeu_ps(stored_place(to, c * 16, false), some, x);
+        }
     }
 }
 
@@ -296,23 +523,31 @@ VEC_INLINE void run(const struct cpu_args *a, const struct cpu_plan *plan, uint3
     static const struct amx_config config = AMX_ALL_TILES;
     const struct attention_params *p = a->params;
     struct head h = head_of(a, plan, item);
-    uint32_t end = p->causal ? least(p->k_rows, h.first + h.rows) : p->k_rows;
+    uint32_t end = p->causal ? least(p->k_rows, h.first + h.rows) : p->k_rows, groups = parts(h.rows, STRIP);
 
     _tile_loadconfig(&config);
-    lay_out(m, p->head_dim, plan->rows / LANES);
-    for (uint32_t row = 0; row < h.rows; row += LANES)
-        load_queries(p, m, row / LANES, stored_at(h.q, (size_t)row * p->q_stride, f16), least(h.rows - row, LANES), f16, exact);
-    for (uint32_t key = 0; key < end; key += KEYS) {
-        uint32_t keys = least(p->k_rows - key, KEYS);
+    lay_out(m, p->head_dim, exact);
+    for (uint32_t g = 0; g < groups; g++)
+        load_queries(p, m, g, stored_at(h.q, (size_t)g * STRIP * p->q_stride, f16), least(h.rows - g * STRIP, STRIP), f16, exact);
+    for (uint32_t key = 0; key < end; key += BLOCK) {
+        uint32_t keys = least(p->k_rows - key, BLOCK), from = p->causal && key > h.first ? (key - h.first) / STRIP : 0;
         load_keys(p, m, stored_at(h.k, (size_t)key * p->k_stride, f16), keys, f16, exact);
         load_values(p, m, stored_at(h.v, (size_t)key * p->v_stride, f16), keys, f16, exact);
-        add_block(p, m, &h, key, keys, exact);
+        add_block(p, m, &h, key, keys, from, groups, exact);
     }
-    for (uint32_t row = 0; row < h.rows; row += LANES) {
-        struct group g = { .sums = m->sums[row / LANES], .weight = m->weight[row / LANES] };
-        store_group(p, &g, stored_place(h.y, (size_t)row * p->y_stride, f16), f16, least(h.rows - row, LANES));
-    }
+    for (uint32_t g = 0; g < groups; g++)
+        store_rows(p, m, g, stored_place(h.y, (size_t)g * STRIP * p->y_stride, f16), least(h.rows - g * STRIP, STRIP), f16, exact);
     _tile_release();
+}
+
+static struct cpu_plan plan_exact(const struct cpu_args *a)
+{
+    return plan(a, true);
+}
+
+static struct cpu_plan plan_fast(const struct cpu_args *a)
+{
+    return plan(a, false);
 }
 
 static void run_exact(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
@@ -330,9 +565,9 @@ static void run_f16(const struct cpu_args *a, const struct cpu_plan *plan, uint3
     run(a, plan, item, memory, true, false);
 }
 
-const struct cpu_kernel CPU_NAME(attention_amx) = { "attention", "f32", false, plan, run_exact };
-const struct cpu_kernel CPU_NAME(attention_amx_fast) = { "attention", "f32", true, plan, run_fast };
-const struct cpu_kernel CPU_NAME(attention_amx_f16) = { "attention", "f16", true, plan, run_f16 };
+const struct cpu_kernel CPU_NAME(attention_amx) = { "attention", "f32", false, plan_exact, run_exact };
+const struct cpu_kernel CPU_NAME(attention_amx_fast) = { "attention", "f32", true, plan_fast, run_fast };
+const struct cpu_kernel CPU_NAME(attention_amx_f16) = { "attention", "f16", true, plan_fast, run_f16 };
 
 #else
 typedef int nothing_here;      /* a file must not be empty */
