@@ -1,6 +1,7 @@
 // What all cores of gemm share: operands, where a tap reads, and the epilogue. See gemm.h.
 //
-// With the constant PHASES tiles of y's four phases follow each other, and a row is one of the tile's phase. x is read
+// With the constant PHASES tiles of y's four phases follow each other, and a row is one of the tile's phase; SHORTCUT: there
+// is an x2, and perhaps an x3. x is read
 // in pieces of PIECE_K channels: quads, or with the macro OCTETS eight fp16 values as they are stored.
 #include "gemm.h"
 
@@ -10,19 +11,21 @@ PARAMS(gemm_params);
 #define PIECE_K 8u
 READS_WEIGHT(0, x1);
 READS_WEIGHT(1, x2);
+READS_WEIGHT(6, x3);
 #define LD_PIECE(x, i) LD_WEIGHT(x, i)
 #else
 #define PIECE vec4
 #define PIECE_K 4u
 READS(0, x1);
 READS(1, x2);
+READS(6, x3);
 #define LD_PIECE(x, i) LD4(x, i)
 #endif
 READS_WEIGHT(2, w);
 READS_FLOAT(3, bias);
 READS_FLOAT(4, per_image);
 READS(5, residual);
-WRITES(6, y);
+WRITES(7, y);
 
 uint phase;                              // of this tile: 2 (oy % 2) + ox % 2
 
@@ -62,8 +65,8 @@ uvec2 taps_of(uint half_phase, uint i)
     return half_phase == 0u ? (i == 0u ? uvec2(0u, 1u) : uvec2(1u, 3u)) : (i == 0u ? uvec2(0u, 2u) : uvec2(2u, 3u));
 }
 
-// Where a row stands: its image's first input pixel, and the input position of tap (0, 0).
-struct place { uint image_at; int iy, ix; bool inside; };
+// Where a row stands: its image's first input pixel, the input position of tap (0, 0), and its place in x2 and x3.
+struct place { uint image_at; int iy, ix; uint row; bool inside; };
 
 place find_place(uint row)
 {
@@ -72,6 +75,7 @@ place find_place(uint row)
     s.image_at = row / pixels * p.in_h * p.in_w;
     s.iy = int(at / width * p.stride + phase / 2u) - int(p.pad_top);
     s.ix = int(at % width * p.stride + phase % 2u) - int(p.pad_left);
+    s.row = row;
     s.inside = row < all_rows();
     return s;
 }
@@ -84,13 +88,13 @@ uint tap_pixel(place s, uint ky, uint kx)
     return inside ? s.image_at + (iy >> doubled) * p.in_w + (ix >> doubled) : ~0u;
 }
 
-struct cursor { uint c, ky, kx; };       // a piece of k: its channels and tap
+struct cursor { uint c, ky, kx; };       // a piece of k: its channels and tap, ky = taps_h() behind the last
 
 void advance(inout cursor at, uint pieces)
 {
     at.c += pieces;
-    while (at.c >= (p.c1 + p.c2) / PIECE_K) {
-        at.c -= (p.c1 + p.c2) / PIECE_K;
+    while (at.ky < taps_h() && at.c >= p.c1 / PIECE_K) {
+        at.c -= p.c1 / PIECE_K;
         at.kx++;
         if (at.kx == taps_w()) {
             at.kx = 0u;
@@ -99,13 +103,20 @@ void advance(inout cursor at, uint pieces)
     }
 }
 
-// This piece of row s of the implicit matrix, whatever the channel counts: zero outside and beyond the taps.
+// This piece of row s of x2 and x3 side by side; zero beyond them.
+PIECE gather_own(place s, uint c)
+{
+    if (!s.inside || c >= (p.c2 + p.c3) / PIECE_K) return PIECE(0);
+    if (c < p.c2 / PIECE_K) return LD_PIECE(x2, s.row * (p.x2_stride / PIECE_K) + c);
+    return LD_PIECE(x3, s.row * (p.x3_stride / PIECE_K) + c - p.c2 / PIECE_K);
+}
+
+// This piece of row s of the implicit matrix, whatever the channel counts: zero outside.
 PIECE gather(place s, cursor at)
 {
-    uint pixel = at.ky < taps_h() ? tap_pixel(s, at.ky, at.kx) : ~0u;
-    if (pixel == ~0u) return PIECE(0);
-    if (at.c < p.c1 / PIECE_K) return LD_PIECE(x1, pixel * (p.x1_stride / PIECE_K) + at.c);
-    return LD_PIECE(x2, pixel * (p.x2_stride / PIECE_K) + at.c - p.c1 / PIECE_K);
+    if (at.ky >= taps_h()) return SHORTCUT ? gather_own(s, at.c) : PIECE(0);
+    uint pixel = tap_pixel(s, at.ky, at.kx);
+    return pixel == ~0u ? PIECE(0) : LD_PIECE(x1, pixel * (p.x1_stride / PIECE_K) + at.c);
 }
 
 // erfc(t) for t >= 0 with a relative error of about 1e-7 around exp(-t^2): Abramowitz and Stegun 7.1.26.

@@ -21,6 +21,7 @@ layout(constant_id = 7) const uint SPLIT = 1u;
 layout(constant_id = 8) const bool PLAIN = false;         // a linear layer of one source: row r of x is row r of y
 layout(constant_id = 9) const uint ACT = 0u;              // one of gemm.h's
 layout(constant_id = 10) const bool PHASES = false;       // GEMM_PHASES; not with SPLIT > 1
+layout(constant_id = 11) const bool SHORTCUT = false;     // c2 > 0
 
 // A cell is eight fp16 values or four sums.
 const uint X_GAP = 5u, W_GAP = BN / 8u + 1u, OUT_GAP = 9u, W_AT = BM * X_GAP, STAGE = W_AT + 32u * W_GAP;
@@ -29,7 +30,7 @@ shared uvec4 cells[STAGES * STAGE];                       // [BM][32] of x, [32]
 #include "matrix.glsl"
 #define OCTETS
 #include "gemm.glsl"
-layout(binding = 7) writeonly buffer W7 { vec4 partial[]; };       // [SPLIT, rows of the window, columns], SPLIT > 1
+layout(binding = 8) writeonly buffer W8 { vec4 partial[]; };       // [SPLIT, rows of the window, columns], SPLIT > 1
 
 // Invocation t stages octet t % 4 of rows t / 4 + i THREADS / 4 of x, and octets t + i THREADS of w.
 const uint X_LOADS = BM * 4u / THREADS, W_LOADS = BN * 4u / THREADS;
@@ -50,7 +51,7 @@ void add_halves(inout vec4 low, inout vec4 high, uvec4 packed)
 // The sum of up to four taps of w that see the same pixel, rounded to fp16.
 uvec4 phase_weight(uint panel_at, uint k, uint octet)
 {
-    uint channels = p.c1 + p.c2, tap = k / channels;
+    uint channels = p.c1, tap = k / channels;
     uvec2 y = taps_of(phase / 2u, tap / 2u), x = taps_of(phase % 2u, tap % 2u);
     uint from = panel_at + ((y.x * 3u + x.x) * channels + k % channels) * 8u + octet, right = channels * 8u;
     bool two_rows = y.y - y.x == 2u, two_columns = x.y - x.x == 2u;
@@ -151,7 +152,7 @@ void main()
     for (uint i = 0u; i < X_LOADS; i++) places[i] = find_place(first_row_of_tile + t / 4u + i * (THREADS / 4u));
     UNROLL for (uint i = 0u; i < ROWS * COLUMNS; i++) sum[i] = ZERO_SUM;
 
-    uint steps = PHASES ? (p.c1 + p.c2) / 8u : p.k / 32u, first = steps * slice / SPLIT, end = steps * (slice + 1u) / SPLIT;
+    uint steps = PHASES ? p.c1 / 8u : p.k / 32u, first = steps * slice / SPLIT, end = steps * (slice + 1u) / SPLIT;
     at = cursor(0u, 0u, 0u);
     if (PLAIN) at.c = first * 4u + t % 4u;
     else advance(at, first * 4u + t % 4u);

@@ -9,10 +9,10 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint THREADS = 128u;
 layout(constant_id = 1) const uint SPLIT = 2u;
 layout(constant_id = 2) const uint ACT = 0u;              // one of gemm.h's
-const bool PHASES = false;
+const bool PHASES = false, SHORTCUT = false;
 
 #include "gemm.glsl"
-layout(binding = 7) readonly buffer R7 { vec4 partial[]; };        // [SPLIT, rows of the window, columns]
+layout(binding = 8) readonly buffer R8 { vec4 partial[]; };        // [SPLIT, rows of the window, columns]
 
 void main()
 {

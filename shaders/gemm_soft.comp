@@ -10,8 +10,8 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8u;            // 8 or 16, the subgroup's size
-layout(constant_id = 1) const bool ANY_CHANNELS = false;  // c1 or c2 is no multiple of 8
-layout(constant_id = 2) const bool TWO_SOURCES = false;
+layout(constant_id = 1) const bool ANY_CHANNELS = false;  // c1, c2 or c3 is no multiple of 8
+layout(constant_id = 2) const bool SHORTCUT = false;      // c2 > 0
 layout(constant_id = 3) const uint ACT = 0u;              // one of gemm.h's
 const bool PHASES = false;               // summed again for every 16 rows, the weights cost what is saved
 
@@ -46,7 +46,6 @@ void add_8_k()
 }
 
 vec4 read1(uint at, uint pixel) { return pixel == ~0u ? vec4(0.0) : LD4(x1, at); }
-vec4 read2(uint at, uint pixel) { return pixel == ~0u ? vec4(0.0) : LD4(x2, at); }
 
 void add_tap(place places[FETCHES], uint ky, uint kx)
 {
@@ -59,11 +58,14 @@ void add_tap(place places[FETCHES], uint ky, uint kx)
         }
         add_8_k();
     }
-    if (!TWO_SOURCES) return;
-    for (uint c = 0u; c < p.c2 / 4u; c += 2u) {
+}
+
+void add_shortcut(place places[FETCHES])
+{
+    for (uint c = 0u; c < (p.c2 + p.c3) / 4u; c += 2u) {
         [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) {
-            a[f][0] = read2(pixel[f] * (p.x2_stride / 4u) + c, pixel[f]);
-            a[f][1] = read2(pixel[f] * (p.x2_stride / 4u) + c + 1u, pixel[f]);
+            a[f][0] = gather_own(places[f], c);
+            a[f][1] = gather_own(places[f], c + 1u);
         }
         add_8_k();
     }
@@ -83,7 +85,7 @@ void main()
     [[unroll]] for (uint r = 0u; r < ROWS; r++) sum0[r] = sum1[r] = vec4(0.0);
 
     if (ANY_CHANNELS) {
-        uint eights = (p.kernel_h * p.kernel_w * (p.c1 + p.c2) + 7u) / 8u;
+        uint eights = (p.kernel_h * p.kernel_w * p.c1 + p.c2 + p.c3 + 7u) / 8u;
         cursor first = cursor(0u, 0u, 0u), second = first;
         advance(second, 1u);
         for (uint k = 0u; k < eights; k++) {
@@ -98,6 +100,7 @@ void main()
     } else {
         for (uint ky = 0u; ky < p.kernel_h; ky++)
             for (uint kx = 0u; kx < p.kernel_w; kx++) add_tap(places, ky, kx);
+        if (SHORTCUT) add_shortcut(places);
     }
     if (octet * 8u >= p.cols) return;
     vec4 bias0 = read_bias(octet * 2u), bias1 = read_bias(octet * 2u + 1u);

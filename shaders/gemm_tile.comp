@@ -13,6 +13,7 @@ layout(constant_id = 0) const uint THREADS = 256u;        // 2 BM
 layout(constant_id = 1) const bool PLAIN = false;         // a linear layer of one source: row r of x is row r of y
 layout(constant_id = 2) const uint ACT = 0u;              // one of gemm.h's
 layout(constant_id = 3) const bool PHASES = false;        // GEMM_PHASES
+layout(constant_id = 4) const bool SHORTCUT = false;      // c2 > 0
 
 #include "gemm.glsl"
 
@@ -33,7 +34,7 @@ cursor at;                               // this invocation's quad of the next s
 
 void fetch_taps(uint panel_at, uint k)
 {
-    uint channels = p.c1 + p.c2, tap = k / channels, octet = gl_LocalInvocationID.x % 8u;
+    uint channels = p.c1, tap = k / channels, octet = gl_LocalInvocationID.x % 8u;
     uvec2 y = taps_of(phase / 2u, tap / 2u), x = taps_of(phase % 2u, tap % 2u);
     next_w = uvec4(0u);
     [[unroll]] for (uint i = 0u; i < 3u; i++) more_w[i] = uvec4(0u);
@@ -82,7 +83,7 @@ void stage()
 
 void main()
 {
-    uint t = gl_LocalInvocationID.x, row_tiles = tiles_of(BM), end_k = PHASES ? 4u * (p.c1 + p.c2) : p.k;
+    uint t = gl_LocalInvocationID.x, row_tiles = tiles_of(BM), end_k = PHASES ? 4u * p.c1 : p.k;
     if (GROUP >= groups) return;
     uint row = first_row_of(GROUP % row_tiles, BM), panel = GROUP / row_tiles, panel_at = panel * p.k * 8u;
     if (!tile_is_bound(row, BM)) return;

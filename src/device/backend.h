@@ -34,6 +34,7 @@ struct device {                  /* first member of each backend's own struct */
     bool fast;                   /* precision fast */
     bool no_winograd;            /* not wanted */
     bool stores_f16;             /* activations are f16 */
+    bool joins_shortcuts;        /* see device.h */
     bool keep_times;
     struct buffer *scratch;      /* working memory of all passes; NULL before the first */
     uint64_t scratch_serial;     /* another number for each such buffer: passes follow it when they run */

@@ -105,6 +105,11 @@ bool device_takes_winograd(const struct device *device)
            device->backend->has_kernel((struct device *)device, "winograd_in", "f32");
 }
 
+bool device_joins_shortcuts(const struct device *device)
+{
+    return device->joins_shortcuts;
+}
+
 bool device_is_fast(const struct device *device)
 {
     return device->fast;

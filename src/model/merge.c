@@ -8,7 +8,7 @@
 struct named {                     /* a part of a weight */
     const char *name;
     uint32_t weight, part;
-    uint32_t first;                /* row of the parts, put one after the other */
+    uint32_t first;                /* row of the parts, put one after the other; 0 where they are stacked */
 };
 
 struct set {                       /* sorted by weight, rows and key once it is complete */
@@ -46,7 +46,7 @@ static bool list_names(struct merge *m)
         struct weights_entry e = weights_entry(m->ws, i);
         for (uint32_t part = 0, first = 0; part < e.job->recipe.part_count; part++) {
             m->names[m->name_count++] = (struct named) { e.names[part], i, part, first };
-            first += e.job->recipe.parts[part].shape[0];
+            if (!e.job->recipe.stacked) first += e.job->recipe.parts[part].shape[0];
         }
     }
     qsort(m->names, m->name_count, sizeof *m->names, by_name);
@@ -129,7 +129,8 @@ bool merge_add(struct merge *m, const char *name, uint32_t first, uint32_t rows,
             return tinct_fail(err, TINCT_ERR_ARG, "%s: rows %u to %u of %u", name, first, first + rows, all);
         if (term->rank && job->form != PACK_WEIGHT)
             return tinct_fail(err, TINCT_ERR_ARG, "%s: a vector takes a delta, not factors", name);
-        struct placed_term placed = { n->weight, n->first + first, rows ? rows : all - first, *term };
+        struct placed_term placed = { n->weight, job->recipe.stacked ? n->part : 0, n->first + first,
+                                      rows ? rows : all - first, *term };
         if (!append(&m->next, &placed, err)) return false;
     }
     return true;
@@ -144,6 +145,7 @@ static int by_weight(const void *a, const void *b)
 {
     const struct placed_term *x = a, *y = b;
     int order = compare(x->weight, y->weight);
+    if (!order) order = compare(x->part, y->part);
     if (!order) order = compare(x->first, y->first);
     if (!order) order = compare(x->rows, y->rows);
     return order ? order : compare(x->term.key, y->term.key);

@@ -6,7 +6,8 @@
 
 struct placed_term {
     uint32_t weight;               /* index of a weights_entry */
-    uint32_t first, rows;          /* of its parts, put one after the other */
+    uint32_t part;                 /* of those that are stacked; else 0 */
+    uint32_t first, rows;          /* of that, or of its parts, put one after the other */
     struct merge_term term;
 };
 

@@ -21,15 +21,15 @@ bool merge_reaches(const struct slice *s, const struct placed_term *t)
 /* ---- factors ---------------------------------------------------------------- */
 
 /* A term's down [rank, C kh kw] as columns [at, at + rank) of a [k, ranks]: file order [channel][tap] to [tap][channel]. */
-static void place_down(const struct slice *s, float *a, const float *down, uint32_t at, uint32_t rank)
+static void place_down(const struct slice *s, float *a, const float *down, uint32_t at, uint32_t rank,
+                       const struct pack_rows *rows)
 {
-    uint32_t channels = merge_recipe(s)->parts[0].shape[1];
-    size_t inputs = (size_t)channels * s->shape.taps;
+    size_t inputs = (size_t)rows->channels * rows->taps;
 
-    for (uint32_t c = 0; c < channels; c++)
-        for (uint32_t tap = 0; tap < s->shape.taps; tap++) {
-            float *to = a + ((size_t)tap * s->shape.channels + c) * s->ranks + at;
-            const float *from = down + (size_t)c * s->shape.taps + tap;
+    for (uint32_t c = 0; c < rows->channels; c++)
+        for (uint32_t tap = 0; tap < rows->taps; tap++) {
+            float *to = a + ((size_t)rows->first + tap * rows->pitch + c) * s->ranks + at;
+            const float *from = down + (size_t)c * rows->taps + tap;
             for (uint32_t r = 0; r < rank; r++) to[r] = from[r * inputs];
         }
 }
@@ -50,7 +50,6 @@ static void place_up(const struct slice *s, float *b, const float *up, uint32_t 
 bool merge_factors(const struct slice *s, unsigned char *memory, struct tinct_err *err)
 {
     float *a = (float *)(void *)(memory + s->a_at), *b = (float *)(void *)(memory + s->b_at);
-    size_t inputs = (size_t)merge_recipe(s)->parts[0].shape[1] * s->shape.taps;
     bool ok = true;
 
     memset(a, 0, (size_t)s->shape.k_padded * s->ranks * sizeof *a);
@@ -59,12 +58,14 @@ bool merge_factors(const struct slice *s, unsigned char *memory, struct tinct_er
         const struct placed_term *t = &s->of->terms[i];
         uint32_t rank = t->term.rank;
         if (!rank || !merge_reaches(s, t)) continue;
+        struct pack_rows rows = pack_rows(merge_recipe(s), t->part);
+        size_t inputs = (size_t)rows.channels * rows.taps;
         float *factors = malloc((t->rows + inputs) * rank * sizeof *factors), *down = factors + (size_t)t->rows * rank;
         if (!factors) return tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory for factors of rank %u",
                                         s->entry.names[0], rank);
         ok = t->term.factors(t->term.user, factors, down, err);
         if (ok) {
-            place_down(s, a, down, at, rank);
+            place_down(s, a, down, at, rank, &rows);
             place_up(s, b, factors, at, t);
         }
         free(factors);
@@ -75,10 +76,11 @@ bool merge_factors(const struct slice *s, unsigned char *memory, struct tinct_er
 
 /* ---- dense terms ------------------------------------------------------------ */
 
-/* Rows [first, first + rows) of a weight or vector, parts one after the other, as fp32. */
-static bool read_rows(float *out, const struct pack_recipe *recipe, uint32_t first, uint32_t rows, struct tinct_err *err)
+/* Rows [first, first + rows) of the parts from part_index on, put one after the other, as fp32. */
+static bool read_rows(float *out, const struct pack_recipe *recipe, uint32_t part_index, uint32_t first, uint32_t rows,
+                      struct tinct_err *err)
 {
-    for (uint32_t i = 0; i < recipe->part_count && rows; i++) {
+    for (uint32_t i = part_index; i < recipe->part_count && rows; i++) {
         const struct stored *part = &recipe->parts[i];
         if (first >= part->shape[0]) {
             first -= part->shape[0];
@@ -94,16 +96,30 @@ static bool read_rows(float *out, const struct pack_recipe *recipe, uint32_t fir
     return true;
 }
 
-static bool add_delta(float *sum, const struct placed_term *t, const struct pack_recipe *recipe, size_t row,
-                      struct tinct_err *err)
+/* Values of a part's row, and of all parts before it. */
+static size_t row_values(const struct stored *part)
 {
-    size_t count = t->rows * row;
+    return (size_t)(stored_count(part) / part->shape[0]);
+}
+
+static size_t values_before(const struct pack_recipe *recipe, uint32_t part)
+{
+    size_t values = 0;
+
+    for (uint32_t i = 0; i < part; i++) values += (size_t)stored_count(&recipe->parts[i]);
+    return values;
+}
+
+static bool add_delta(float *sum, const struct placed_term *t, const struct pack_recipe *recipe, struct tinct_err *err)
+{
+    size_t row = row_values(&recipe->parts[t->part]), count = t->rows * row;
+    float *to = sum + values_before(recipe, t->part) + t->first * row;
     float *w0 = t->term.needs_w0 ? malloc(count * sizeof *w0) : NULL, *own = malloc(count * sizeof *own);
     bool ok = own && (w0 || !t->term.needs_w0);
 
     if (!ok) tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory for its delta", recipe->parts[0].name);
-    ok = ok && (!w0 || read_rows(w0, recipe, t->first, t->rows, err)) && t->term.delta(t->term.user, own, w0, err);
-    for (size_t i = 0; ok && i < count; i++) sum[t->first * row + i] += own[i];
+    ok = ok && (!w0 || read_rows(w0, recipe, t->part, t->first, t->rows, err)) && t->term.delta(t->term.user, own, w0, err);
+    for (size_t i = 0; ok && i < count; i++) to[i] += own[i];
     free(own);
     free(w0);
     return ok;
@@ -111,16 +127,14 @@ static bool add_delta(float *sum, const struct placed_term *t, const struct pack
 
 float *merge_deltas(const struct rebuild *of, const struct pack_recipe *recipe, struct tinct_err *err)
 {
-    size_t n = 0, row = (size_t)(stored_count(&recipe->parts[0]) / recipe->parts[0].shape[0]);
+    float *sum = calloc(values_before(recipe, recipe->part_count), sizeof *sum);
 
-    for (uint32_t i = 0; i < recipe->part_count; i++) n += recipe->parts[i].shape[0];
-    float *sum = calloc(n * row, sizeof *sum);
     if (!sum) {
         tinct_fail(err, TINCT_ERR_MEMORY, "%s: no memory for its delta", recipe->parts[0].name);
         return NULL;
     }
     for (uint32_t i = 0; i < of->count; i++) {
-        if (of->terms[i].term.rank || add_delta(sum, &of->terms[i], recipe, row, err)) continue;
+        if (of->terms[i].term.rank || add_delta(sum, &of->terms[i], recipe, err)) continue;
         free(sum);
         return NULL;
     }

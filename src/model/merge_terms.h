@@ -23,7 +23,7 @@ bool merge_reaches(const struct slice *s, const struct placed_term *t);
 /* a [k, ranks] and b [panels, ranks, 64] of all low-rank terms that reach the slice, at their places in memory. */
 bool merge_factors(const struct slice *s, unsigned char *memory, struct tinct_err *err);
 
-/* The sum of a weight's or vector's dense terms, [n, C kh kw] in the file's order, parts one after the other. Free it;
+/* The sum of a weight's or vector's dense terms, [N_i, C kh kw] in the file's order, parts one after the other. Free it;
  * NULL on failure. */
 float *merge_deltas(const struct rebuild *of, const struct pack_recipe *recipe, struct tinct_err *err);
 

@@ -81,7 +81,7 @@ static uint32_t number_of(struct str *key, const struct file *files[MOST_FILES],
 static bool add_place(struct str *key, const struct file *files[MOST_FILES], const struct packed_place *place)
 {
     const struct pack_recipe *r = &place->job->recipe;
-    uint64_t numbers[] = { place->job->form, r->part_count, r->geglu, r->channels, place->arena, place->offset, place->bytes };
+    uint64_t numbers[] = { place->job->form, r->part_count, r->geglu, r->stacked, r->channels, place->arena, place->offset, place->bytes };
 
     ADD(key, numbers);
     for (uint32_t i = 0; i < r->part_count; i++) {

@@ -145,6 +145,7 @@ static void wish_for_weight(struct weights *ws, struct wish *draft, struct weigh
     draft->job.form = PACK_WEIGHT;
     w->outputs = s.n;
     w->inputs = s.channels;
+    w->shortcut = s.k - s.taps * s.channels;
     w->geglu = draft->job.recipe.geglu;
     wish_for(ws, draft, tensor_view(NULL, 0, DTYPE_F16, 3, (uint32_t[]) { s.n_padded / 64, s.k_padded, 64 }),
              &w->packed);
@@ -160,26 +161,33 @@ static bool keep_name(struct weights *ws, char **kept, const char *name)
     return true;
 }
 
+/* One more part of a draft's recipe, and its name. On failure, remembered, the draft holds nothing. */
+static bool find_part(struct weights *ws, struct wish *draft, const char *full, uint32_t dims, const uint32_t *shape)
+{
+    struct pack_recipe *recipe = &draft->job.recipe;
+    uint32_t i = recipe->part_count++;
+
+    if (!failed(ws) && checkpoint_tensor(ws->checkpoint, full, dims, shape, &recipe->parts[i], &ws->err) &&
+        keep_name(ws, &draft->names[i], full))
+        return true;
+    for (uint32_t p = 0; p < i; p++) free(draft->names[p]);
+    return false;
+}
+
 /* Find "<base>.<part>.<what>" for each part of a comma-separated list ("" is "<base>.<what>"): a draft's recipe and
  * names. On failure, remembered, the draft holds nothing. */
 static bool find_parts(struct weights *ws, struct wish *draft, const char *base, const char *list, const char *what,
                        uint32_t dims, const uint32_t *shape)
 {
-    struct pack_recipe *recipe = &draft->job.recipe;
     char full[NAME_BYTES * 2];
 
-    recipe->part_count = 0;
+    draft->job.recipe.part_count = 0;
     memset(draft->names, 0, sizeof draft->names);
     for (const char *part = list;; part += strcspn(part, ",") + 1) {
         int length = (int)strcspn(part, ",");
-        uint32_t i = recipe->part_count++;
         snprintf(full, sizeof full, "%s%s%.*s.%s", base, length ? "." : "", length, part, what);
-        if (failed(ws) || !checkpoint_tensor(ws->checkpoint, full, dims, shape, &recipe->parts[i], &ws->err) ||
-            !keep_name(ws, &draft->names[i], full)) {
-            for (uint32_t p = 0; p < i; p++) free(draft->names[p]);
-            return false;
-        }
-        if (!part[length] || recipe->part_count == PACK_PARTS) return true;
+        if (!find_part(ws, draft, full, dims, shape)) return false;
+        if (!part[length] || draft->job.recipe.part_count == PACK_PARTS) return true;
     }
 }
 
@@ -225,6 +233,28 @@ void want_conv(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t 
 {
     NAME_FROM_ARGS(full);
     want_parts(ws, w, outputs, inputs, kernel, 0, "", full);
+}
+
+/* "<base>.weight", and below it or added to it that of the shortcut; "bias" likewise. */
+static bool find_two(struct weights *ws, struct wish *draft, const char *base, const char *shortcut, const char *what,
+                     const uint32_t *shape, uint32_t dims, const uint32_t *shortcut_shape, uint32_t shortcut_dims)
+{
+    char full[NAME_BYTES * 2];
+
+    if (!find_parts(ws, draft, base, "", what, dims, shape)) return false;
+    snprintf(full, sizeof full, "%s.%s", shortcut, what);
+    return find_part(ws, draft, full, shortcut_dims, shortcut_shape);
+}
+
+void want_conv_and_shortcut(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t inputs, uint32_t kernel,
+                            uint32_t shortcut_inputs, const char *shortcut, const char *name)
+{
+    struct wish draft = { .job.recipe.stacked = true };
+    const uint32_t shape[] = { outputs, inputs, kernel, kernel }, shortcut_shape[] = { outputs, shortcut_inputs };
+
+    *w = (struct weight) { .kernel_h = kernel, .kernel_w = kernel };
+    if (find_two(ws, &draft, name, shortcut, "weight", shape, 4, shortcut_shape, 2)) wish_for_weight(ws, &draft, w);
+    if (find_two(ws, &draft, name, shortcut, "bias", shape, 1, shape, 1)) wish_for_vector(ws, &draft, outputs, &w->bias);
 }
 
 void want_norm(struct weights *ws, struct norm *norm, uint32_t channels, const char *name, ...)

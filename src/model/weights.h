@@ -36,6 +36,10 @@ void want_linears(struct weights *ws, struct weight *w, uint32_t outputs, uint32
 void want_conv(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t inputs, uint32_t kernel,
                const char *name, ...) TINCT_PRINTF(6, 7);
 
+/* The same, and a 1x1 convolution [outputs, shortcut_inputs] of another's name whose result is added. */
+void want_conv_and_shortcut(struct weights *ws, struct weight *w, uint32_t outputs, uint32_t inputs, uint32_t kernel,
+                            uint32_t shortcut_inputs, const char *shortcut, const char *name);
+
 void want_norm(struct weights *ws, struct norm *norm, uint32_t channels, const char *name, ...) TINCT_PRINTF(4, 5);
 
 /* Is there a tensor of this full name, and which shape has it? For finding out sizes. */

@@ -10,7 +10,7 @@ static const uint32_t act_code[] = {
 
 static bool weight_is_sound(struct pass *pass, const char *op, const struct weight *w)
 {
-    uint32_t k = w->kernel_h * w->kernel_w * w->inputs;
+    uint32_t k = w->kernel_h * w->kernel_w * w->inputs + w->shortcut;
     return pass_expect(pass, w->packed.dtype == DTYPE_F16 && w->packed.dims == 3 &&
                              w->packed.shape[0] == (w->outputs + 63) / 64 && w->packed.shape[1] == (k + 31) / 32 * 32 &&
                              w->packed.shape[2] == 64,
@@ -33,26 +33,43 @@ static bool epilogue_fits(struct pass *pass, const char *op, struct tensor y, co
            pass_expect(pass, !w->geglu || e->act == OP_ACT_NONE, "%s: a GEGLU takes no other activation", op);
 }
 
-static bool alignment_is_kept(struct pass *pass, const char *op, struct tensor y, struct tensor x, struct tensor x2)
+static bool is_aligned(struct tensor t)
 {
-    bool ok = tensor_channels(x) % 4 == 0 && x.stride % 4 == 0 && y.stride % 4 == 0 &&
-              (!tensor_is(x2) || (tensor_channels(x2) % 4 == 0 && x2.stride % 4 == 0));
+    return !tensor_is(t) || (tensor_channels(t) % 4 == 0 && t.stride % 4 == 0);
+}
+
+struct sources {                     /* what a GEMM reads: x for its taps, then two of y's rows */
+    struct tensor x, beside, beside2;
+};
+
+static bool alignment_is_kept(struct pass *pass, const char *op, struct tensor y, struct sources s)
+{
+    bool ok = y.stride % 4 == 0 && is_aligned(s.x) && is_aligned(s.beside) && is_aligned(s.beside2);
     return pass_expect(pass, ok, "%s: channels and strides must be multiples of 4", op);
 }
 
-/* Fills in what linear and conv2d share and dispatches. p holds the geometry and the sources already. */
-static void gemm_dispatch(struct pass *pass, struct gemm_params p, struct tensor y, struct tensor x, struct tensor x2,
-                          const struct weight *w, const struct epilogue *e)
+/* Not laid out by the dispatch's rows. */
+static struct span all_of(struct tensor t)
+{
+    struct span s = tensor_span(t);
+    s.row_bytes = 0;
+    return s;
+}
+
+/* Fills in what linear and conv2d share and dispatches. p holds the geometry and k already. */
+static void gemm_dispatch(struct pass *pass, struct gemm_params p, struct tensor y, struct sources s, const struct weight *w,
+                          const struct epilogue *e)
 {
     static const struct epilogue nothing;
 
     if (!e) e = &nothing;
     p.cols = w->outputs;
-    p.k = w->packed.shape[1];
-    p.c1 = tensor_channels(x);
-    p.c2 = tensor_channels(x2);
-    p.x1_stride = x.stride;
-    p.x2_stride = x2.stride;
+    p.c1 = tensor_channels(s.x);
+    p.c2 = tensor_channels(s.beside);
+    p.c3 = tensor_channels(s.beside2);
+    p.x1_stride = s.x.stride;
+    p.x2_stride = s.beside.stride;
+    p.x3_stride = s.beside2.stride;
     p.y_stride = y.stride;
     p.residual_stride = e->residual.stride;
     p.per_image_stride = e->per_image.stride;
@@ -61,46 +78,42 @@ static void gemm_dispatch(struct pass *pass, struct gemm_params p, struct tensor
     p.act = w->geglu ? ACT_GEGLU : act_code[e->act];
     p.scale = 1.0f;
 
-    struct span per_image = tensor_span(e->per_image);
-    per_image.row_bytes = 0;                     /* its rows are images, not output rows */
-    struct span source = tensor_span(x), source2 = tensor_span(x2);
-    source.row_bytes = source2.row_bytes = 0;    /* a row of y sees many of theirs */
-
+    uint32_t taps = p.flags & GEMM_PHASES ? 4 : p.kernel_h * p.kernel_w;
     pass_dispatch(pass, &(struct dispatch) {
         .kernel      = "gemm",
-        .variant     = dtype_name(x.dtype),
-        .reads       = { source, source2, tensor_span(w->packed), tensor_span(w->bias), per_image,
-                         tensor_span(e->residual) },
+        .variant     = dtype_name(s.x.dtype),
+        .reads       = { all_of(s.x), all_of(s.beside), tensor_span(w->packed), tensor_span(w->bias), all_of(e->per_image),
+                         tensor_span(e->residual), all_of(s.beside2) },
         .writes      = { tensor_span(y) },
         .params      = &p,
         .params_size = sizeof p,
         .rows        = p.rows,
         .columns     = p.cols,
-        .flops       = 2.0 * p.rows * p.cols * (p.flags & GEMM_PHASES ? 4 : w->kernel_h * w->kernel_w) * w->inputs,
+        .flops       = 2.0 * p.rows * p.cols * (taps * p.c1 + p.c2 + p.c3),
     });
 }
 
 void op_linear(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct epilogue *e)
 {
-    const struct tensor none = { 0 };
+    const struct sources s = { .x = x };
     uint32_t rows = tensor_rows(x), outputs = w->geglu ? w->outputs / 2 : w->outputs;
 
     if (pass_failed(pass) || !weight_is_sound(pass, "linear", w) ||
-        !pass_expect(pass, w->kernel_h == 1 && w->kernel_w == 1, "linear: the weight is a %ux%u convolution", w->kernel_h,
+        !pass_expect(pass, w->kernel_h == 1 && w->kernel_w == 1 && !w->shortcut, "linear: the weight is a %ux%u convolution", w->kernel_h,
                      w->kernel_w) ||
         !pass_expect(pass, tensor_channels(x) == w->inputs, "linear: x has %u channels, the weight takes %u",
                      tensor_channels(x), w->inputs) ||
         !pass_expect(pass, tensor_channels(y) == outputs && tensor_rows(y) == rows && y.dtype == x.dtype,
                      "linear: y must be %u rows of %u %s", rows, outputs, dtype_name(x.dtype)) ||
-        !epilogue_fits(pass, "linear", y, w, e) || !alignment_is_kept(pass, "linear", y, x, none))
+        !epilogue_fits(pass, "linear", y, w, e) || !alignment_is_kept(pass, "linear", y, s))
         return;
 
     uint32_t per_image_rows = rows / y.shape[0];
     struct gemm_params p = {
-        .rows = rows, .kernel_h = 1, .kernel_w = 1, .stride = 1, .upsample = 1,
+        .rows = rows, .k = w->packed.shape[1], .kernel_h = 1, .kernel_w = 1, .stride = 1, .upsample = 1,
         .in_h = 1, .in_w = per_image_rows, .out_h = 1, .out_w = per_image_rows,
     };
-    gemm_dispatch(pass, p, y, x, none, w, e);
+    gemm_dispatch(pass, p, y, s, w, e);
 }
 
 static uint32_t round_up_4(uint32_t n)
@@ -129,17 +142,10 @@ static bool winograd_pays(struct pass *pass, struct tensor y, struct tensor x, c
 {
     const uint32_t least_tiles = 64, least_channels = 32;
 
-    return w->kernel_h == 3 && w->kernel_w == 3 && c->stride <= 1 && !c->pad_end_only && !c->upsample && !tensor_is(c->x2) &&
+    return w->kernel_h == 3 && w->kernel_w == 3 && c->stride <= 1 && !c->pad_end_only && !c->upsample &&
            (!e || e->act == OP_ACT_NONE) && w->inputs % 16 == 0 && w->inputs >= least_channels && w->outputs % 4 == 0 &&
            w->outputs >= least_channels && x.dtype == DTYPE_F32 && tiles_of(y) >= least_tiles &&
            device_takes_winograd(pass_device(pass));
-}
-
-static struct span all_of(struct tensor t)
-{
-    struct span s = tensor_span(t);
-    s.row_bytes = 0;                             /* the dispatch's rows are tiles */
-    return s;
 }
 
 static void band_in(struct pass *pass, struct winograd_params p, struct tensor v, struct tensor x)
@@ -205,6 +211,76 @@ static void conv2d_winograd(struct pass *pass, struct tensor y, struct tensor x,
     scratch_release(pass, mark);
 }
 
+/* ---- convolutions ------------------------------------------------------------------- */
+
+/* What shortcut reads has y's rows. */
+static bool has_rows_of(struct tensor t, struct tensor y)
+{
+    return !tensor_is(t) || (t.dims == 4 && t.shape[0] == y.shape[0] && t.shape[1] == y.shape[1] &&
+                             t.shape[2] == y.shape[2] && t.dtype == y.dtype);
+}
+
+static bool shortcut_fits(struct pass *pass, struct tensor y, const struct weight *w, const struct conv *c,
+                          const struct epilogue *e)
+{
+    uint32_t channels = tensor_channels(c->shortcut) + tensor_channels(c->shortcut2);
+
+    return pass_expect(pass, channels == w->shortcut, "conv2d: the shortcut has %u channels, the weight takes %u", channels,
+                       w->shortcut) &&
+           pass_expect(pass, has_rows_of(c->shortcut, y) && has_rows_of(c->shortcut2, y),
+                       "conv2d: the shortcut and y differ in size or type") &&
+           pass_expect(pass, !w->shortcut || !e || e->act == OP_ACT_NONE, "conv2d: a shortcut goes with no activation");
+}
+
+/* y = shortcut w' + residual, by itself. */
+static void conv2d_shortcut(struct pass *pass, struct tensor y, const struct weight *w, const struct conv *c,
+                            struct tensor residual)
+{
+    uint32_t taps = w->kernel_h * w->kernel_w * w->inputs, k = w->packed.shape[1], pixels[] = { y.shape[1], y.shape[2] };
+    const struct weight own = {
+        .packed = tensor_view(w->packed.buffer, w->packed.offset + (uint64_t)taps * 64 * dtype_size(DTYPE_F16), DTYPE_F16, 2,
+                              (uint32_t[]) { w->packed.shape[0] * k - taps, 64 }),
+        .outputs = w->outputs };
+    struct gemm_params p = {
+        .rows = tensor_rows(y), .k = k, .kernel_h = 1, .kernel_w = 1, .stride = 1, .upsample = 1,
+        .in_h = pixels[0], .in_w = pixels[1], .out_h = pixels[0], .out_w = pixels[1],
+    };
+    gemm_dispatch(pass, p, y, (struct sources) { c->shortcut, c->shortcut2, { 0 } }, &own,
+                  &(struct epilogue) { .residual = residual });
+}
+
+/* The taps' sum, and the shortcut's in the same GEMM. */
+static void conv2d_taps(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
+                        const struct epilogue *e)
+{
+    if (!tensor_is(c->shortcut) && winograd_pays(pass, y, x, w, c, e)) {
+        conv2d_winograd(pass, y, x, w, c, e);
+        return;
+    }
+    uint32_t pad = c->pad_end_only ? 0 : w->kernel_h / 2;
+    struct gemm_params p = {
+        .rows = tensor_rows(y), .k = w->packed.shape[1], .kernel_h = w->kernel_h, .kernel_w = w->kernel_w,
+        .stride = c->stride ? c->stride : 1, .pad_top = pad - (c->above ? 1 : 0), .pad_left = pad,
+        .upsample = c->upsample ? 2 : 1, .in_h = x.shape[1], .in_w = x.shape[2], .out_h = y.shape[1], .out_w = y.shape[2],
+    };
+    if (p.upsample == 2 && w->kernel_h == 3 && w->kernel_w == 3 && p.out_h == 2 * p.in_h && p.out_w == 2 * p.in_w &&
+        !tensor_is(c->shortcut))
+        p.flags = GEMM_PHASES;
+    gemm_dispatch(pass, p, y, (struct sources) { x, c->shortcut, c->shortcut2 }, w, e);
+}
+
+/* The sum in two: where Winograd does the taps, or a device's GEMM rounds them otherwise than 1x1 convolutions. */
+static void conv2d_in_two(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
+                          const struct epilogue *e)
+{
+    struct epilogue added = e ? *e : (struct epilogue) { 0 };
+    struct conv taps = *c;
+
+    conv2d_shortcut(pass, y, w, c, added.residual);
+    added.residual = y;
+    taps.shortcut = taps.shortcut2 = (struct tensor) { 0 };
+    conv2d_taps(pass, y, x, w, &taps, &added);
+}
 void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
                const struct epilogue *e)
 {
@@ -219,17 +295,12 @@ void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct
     if (pass_failed(pass) || !weight_is_sound(pass, "conv2d", w) ||
         !pass_expect(pass, x.dims == 4 && y.dims == 4 && x.shape[0] == y.shape[0] && x.dtype == y.dtype,
                      "conv2d: x and y must be [N, H, W, C] of one type") ||
-        !pass_expect(pass, !tensor_is(c->x2) || (c->x2.dims == 4 && c->x2.shape[0] == x.shape[0] &&
-                                                 c->x2.shape[1] == x.shape[1] && c->x2.shape[2] == x.shape[2] &&
-                                                 c->x2.dtype == x.dtype),
-                     "conv2d: x and x2 differ in size or type") ||
         !pass_expect(pass, up == 1 || (stride == 1 && w->kernel_h % 2 == 1),
                      "conv2d: upsampling goes with stride 1 and an odd kernel") ||
         !pass_expect(pass, !given || (w->kernel_h == 3 && stride == 1 && up == 1 && x.shape[1] > given),
                      "conv2d: only bands of 3x3 convolutions of stride 1 have rows above and below") ||
-        !pass_expect(pass, tensor_channels(x) + tensor_channels(c->x2) == w->inputs,
-                     "conv2d: x has %u channels, the weight takes %u", tensor_channels(x) + tensor_channels(c->x2),
-                     w->inputs))
+        !pass_expect(pass, tensor_channels(x) == w->inputs, "conv2d: x has %u channels, the weight takes %u",
+                     tensor_channels(x), w->inputs))
         return;
 
     uint32_t out_h = (seen(x.shape[1], up, y.shape[1]) + pads - given - w->kernel_h) / stride + 1;
@@ -237,18 +308,10 @@ void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct
     if (!pass_expect(pass, y.shape[1] == out_h && y.shape[2] == out_w && y.shape[3] == round_up_4(w->outputs),
                      "conv2d: y must be [%u, %u, %u, %u]", x.shape[0], out_h, out_w, round_up_4(w->outputs)) ||
         !pass_expect(pass, !w->geglu, "conv2d: a GEGLU weight") || !epilogue_fits(pass, "conv2d", y, w, e) ||
-        !alignment_is_kept(pass, "conv2d", y, x, c->x2))
+        !shortcut_fits(pass, y, w, c, e) ||
+        !alignment_is_kept(pass, "conv2d", y, (struct sources) { x, c->shortcut, c->shortcut2 }))
         return;
-
-    if (winograd_pays(pass, y, x, w, c, e)) {
-        conv2d_winograd(pass, y, x, w, c, e);
-        return;
-    }
-    struct gemm_params p = {
-        .rows = tensor_rows(y), .kernel_h = w->kernel_h, .kernel_w = w->kernel_w, .stride = stride,
-        .pad_top = pad - (c->above ? 1 : 0), .pad_left = pad, .upsample = up, .in_h = x.shape[1], .in_w = x.shape[2], .out_h = out_h, .out_w = out_w,
-    };
-    if (up == 2 && w->kernel_h == 3 && w->kernel_w == 3 && out_h == 2 * p.in_h && out_w == 2 * p.in_w)
-        p.flags = GEMM_PHASES;
-    gemm_dispatch(pass, p, y, x, c->x2, w, e);
+    if (w->shortcut && (winograd_pays(pass, y, x, w, c, e) || !device_joins_shortcuts(pass_device(pass))))
+        conv2d_in_two(pass, y, x, w, c, e);
+    else conv2d_taps(pass, y, x, w, c, e);
 }

@@ -29,19 +29,21 @@ struct conv {                  /* zero: stride 1, padding kernel / 2 on all side
     bool upsample;             /* nearest 2x before the convolution */
     bool above, below;         /* 3x3, stride 1: x is a band of a larger picture and has a row more than y there, which is
                                   seen where the picture's edge would be zeros */
-    struct tensor x2;          /* channels that follow x's: a skip concatenation; may be none */
+    struct tensor shortcut, shortcut2;     /* what w's 1x1 convolution sees: side by side, a skip concatenation; or none */
 };
 
-/* 2-D convolution, an implicit GEMM:  y = act(conv(x) + bias + per_image) + residual
+/* 2-D convolution, an implicit GEMM:  y = act(conv(x) + bias + per_image) + residual, or
+ *                                      y = conv(x) + shortcut w' + bias + per_image + residual
  *
  *   y  [N, Ho, Wo, outputs]  Ho = H, 2 H or 2 H - 1 (upsample) or (H + 1) / 2 (stride 2; H / 2 where pad_end_only)
- *   x  [N, H, W, Cin], x2 [N, H, W, Cin2] or none; Cin + Cin2 = w->inputs
+ *   x  [N, H, W, inputs]
+ *   shortcut [N, Ho, Wo, C], shortcut2 [N, Ho, Wo, C2] or none; C + C2 = w->shortcut, whose rows w' of w follow the taps'
  *
  * With above or below Ho is H less 1 for each; the rows of y are bit for bit those of the whole picture where y begins at
  * a multiple of 4 rows of it.
  *
  * Upsampled to an odd size, the last row or column is cut off before the convolution, as diffusers does it.
- * y is neither x nor x2. outputs may be 3: y then has 4 channels, the last is 0.
+ * y is none of those it is made of, but the residual. outputs may be 3: y then has 4 channels, the last is 0.
  * Refused: shapes that do not fit each other. Source: torch.nn.Conv2d (cross-correlation). */
 void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
                const struct epilogue *e);

@@ -13,59 +13,8 @@ enum {
     TILE_STRIDE = TILE + 32,   /* no power of two: 64 rows would share few places of the cache */
     TILE_F32 = 64,             /* the same for floats */
     TILE_F32_STRIDE = TILE_F32 + 20,
-    MOST = 1 << 20,            /* size of an axis, and of K */
     PLAIN_PIECE = 1 << 18,     /* values of a plain copy per piece of work */
 };
-
-/* ---- shapes ------------------------------------------------------------- */
-
-static bool refuse_part(const struct stored *s, const char *why, struct tinct_err *err)
-{
-    return tinct_fail(err, TINCT_ERR_FORMAT, "%s: %s: %s", file_path(s->file), s->name, why);
-}
-
-static bool check_part(const struct stored *s, struct tinct_err *err)
-{
-    if (!convert_takes(s->dtype)) return refuse_part(s, "values of this type cannot be read", err);
-    for (uint32_t i = 0; i < STORED_DIMS; i++)
-        if (s->shape[i] < 1 || s->shape[i] > MOST) return refuse_part(s, "a dimension of 0 or above 2^20", err);
-    return true;
-}
-
-bool pack_shape(struct pack_shape *shape, const struct pack_recipe *recipe, struct tinct_err *err)
-{
-    const struct stored *first = &recipe->parts[0];
-    uint64_t taps = (uint64_t)first->shape[2] * first->shape[3];
-    struct pack_shape s = { .channels = recipe->channels };
-
-    for (uint32_t i = 0; i < recipe->part_count; i++) {
-        const struct stored *part = &recipe->parts[i];
-        if (!check_part(part, err)) return false;
-        if (part->dims != 2 && part->dims != 4) return refuse_part(part, "a weight has 2 or 4 dimensions", err);
-        if (memcmp(part->shape + 1, first->shape + 1, 3 * sizeof *part->shape))
-            return refuse_part(part, "its inputs or kernel differ from those it is joined with", err);
-        s.n += part->shape[0];
-    }
-    if (s.channels < first->shape[1]) s.channels = first->shape[1];
-    if (taps > MOST || taps * s.channels > MOST)
-        return refuse_part(first, "more than 2^20 inputs", err);
-    if (recipe->geglu && s.n % 8) return refuse_part(first, "a GEGLU's outputs must be a multiple of 8", err);
-
-    s.taps = (uint32_t)taps;
-    s.k = s.taps * s.channels;
-    s.n_padded = (s.n + PANEL - 1) / PANEL * PANEL;
-    s.k_padded = (s.k + PACK_K_MULTIPLE - 1) / PACK_K_MULTIPLE * PACK_K_MULTIPLE;
-    s.bytes = (size_t)s.n_padded * s.k_padded * sizeof(uint16_t);
-    *shape = s;
-    return true;
-}
-
-static uint32_t vector_length(const struct pack_recipe *recipe)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < recipe->part_count; i++) n += recipe->parts[i].shape[0];
-    return n;
-}
 
 static bool is_weight(const struct pack_job *job)
 {
@@ -75,38 +24,6 @@ static bool is_weight(const struct pack_job *job)
 static uint32_t panels_of(const struct pack_job *job, const struct pack_shape *shape)
 {
     return job->panels ? job->panels : shape->n_padded / PANEL;
-}
-
-bool pack_job_bytes(size_t *bytes, const struct pack_job *job, struct tinct_err *err)
-{
-    const struct pack_recipe *recipe = &job->recipe;
-    struct pack_shape shape;
-
-    if (is_weight(job)) {
-        if (!pack_shape(&shape, recipe, err)) return false;
-        *bytes = (size_t)panels_of(job, &shape) * PANEL * shape.k_padded * (job->form == PACK_WEIGHT ? 2 : 4);
-        return true;
-    }
-    for (uint32_t i = 0; i < recipe->part_count; i++) {
-        if (!check_part(&recipe->parts[i], err)) return false;
-        if (job->form == PACK_VECTOR_F32 && recipe->parts[i].dims != 1)
-            return refuse_part(&recipe->parts[i], "a vector has 1 dimension", err);
-    }
-    if (job->form == PACK_VECTOR_F32) {
-        if (recipe->geglu && vector_length(recipe) % 8)
-            return refuse_part(&recipe->parts[0], "a GEGLU's outputs must be a multiple of 8", err);
-        *bytes = (size_t)(vector_length(recipe) + PANEL - 1) / PANEL * PANEL * sizeof(float);
-    } else {
-        *bytes = (size_t)stored_count(&recipe->parts[0]) * (job->form == PACK_PLAIN_F16 ? 2 : 4);
-    }
-    return true;
-}
-
-uint32_t pack_source_row(const struct pack_recipe *recipe, uint32_t n, uint32_t column)
-{
-    if (!recipe->geglu) return column;
-    uint32_t value = column / 8 * 4 + column % 4;
-    return column % 8 < 4 ? value : n / 2 + value;
 }
 
 /* ---- one panel of 64 columns -------------------------------------------- */
@@ -130,10 +47,9 @@ static inline void turn_4x4(uint16_t *const out[4], const uint16_t *in, size_t s
     for (int k = 0; k < 4; k++) memcpy(out[k], &r[k], 8);
 }
 
-/* Values [first, first + count) of every row of the file, now columns of tile, to
- * their rows of the panel: value channel * taps + tap goes to row tap * channels + channel. */
+/* Values [first, first + count) of every row of a part, now columns of tile, to their rows of the panel. */
 static void turn_tile(uint16_t *panel, const uint16_t *tile, uint32_t first, uint32_t count,
-                      const struct pack_shape *s)
+                      const struct pack_rows *s)
 {
     uint32_t channel = first / s->taps, tap = first % s->taps;
     uint16_t beyond[PANEL]; /* takes what the last group of four has too much */
@@ -141,7 +57,7 @@ static void turn_tile(uint16_t *panel, const uint16_t *tile, uint32_t first, uin
     for (uint32_t k = 0; k < count; k += 4) {
         uint16_t *rows[4];
         for (uint32_t i = 0; i < 4; i++) {
-            rows[i] = k + i < count ? panel + (size_t)(tap * s->channels + channel) * PANEL : beyond;
+            rows[i] = k + i < count ? panel + (size_t)(s->first + tap * s->pitch + channel) * PANEL : beyond;
             if (++tap == s->taps) {
                 tap = 0;
                 channel++;
@@ -155,12 +71,12 @@ static void turn_tile(uint16_t *panel, const uint16_t *tile, uint32_t first, uin
 }
 
 /* The same for floats. */
-static void turn_tile_f32(float *panel, const float *tile, uint32_t first, uint32_t count, const struct pack_shape *s)
+static void turn_tile_f32(float *panel, const float *tile, uint32_t first, uint32_t count, const struct pack_rows *s)
 {
     uint32_t channel = first / s->taps, tap = first % s->taps;
 
     for (uint32_t k = 0; k < count; k++) {
-        float *row = panel + (size_t)(tap * s->channels + channel) * PANEL;
+        float *row = panel + (size_t)(s->first + tap * s->pitch + channel) * PANEL;
         for (uint32_t n = 0; n < PANEL; n++) row[n] = tile[(size_t)n * TILE_F32_STRIDE + k];
         if (++tap == s->taps) {
             tap = 0;
@@ -169,14 +85,13 @@ static void turn_tile_f32(float *panel, const float *tile, uint32_t first, uint3
     }
 }
 
-/* Rows of a panel, `row` bytes each, that no value of the file fills: channels beyond the file's, K beyond k. */
-static void clear_rest(unsigned char *panel, size_t row, const struct pack_shape *s, uint32_t file_channels)
+/* Rows of a panel, `row` bytes each, of channels beyond the file's. */
+static void clear_missing(unsigned char *panel, size_t row, const struct pack_rows *s)
 {
-    size_t missing = (s->channels - file_channels) * row;
+    size_t missing = (s->pitch - s->channels) * row;
 
     for (uint32_t tap = 0; missing && tap < s->taps; tap++)
-        memset(panel + (size_t)(tap * s->channels + file_channels) * row, 0, missing);
-    memset(panel + (size_t)s->k * row, 0, (size_t)(s->k_padded - s->k) * row);
+        memset(panel + (size_t)(s->first + tap * s->pitch + s->channels) * row, 0, missing);
 }
 
 /* Where the rows of one panel lie, once read: in order, column c at raw + slot[c] rows; beyond n: nothing. */
@@ -217,15 +132,16 @@ static bool read_panel(struct panel_rows *rows, unsigned char *raw, const struct
     return true;
 }
 
-/* The same where the rows lie in host memory. */
-static void find_panel(struct panel_rows *rows, const struct pack_job *job, uint32_t column, const struct pack_shape *s)
+/* The same where the rows lie in host memory, from values on. */
+static void find_panel(struct panel_rows *rows, const float *values, const struct pack_recipe *recipe, uint32_t column,
+                       uint32_t n)
 {
-    size_t row_values = (size_t)job->recipe.parts[0].shape[1] * s->taps;
+    size_t row_values = (size_t)(stored_count(&recipe->parts[0]) / recipe->parts[0].shape[0]);
 
     memset(rows, 0, sizeof *rows);
-    for (uint32_t c = 0; c < PANEL && column + c < s->n; c++) {
-        rows->row[c] = (const unsigned char *)(job->values + pack_source_row(&job->recipe, s->n, column + c) * row_values);
-        rows->part[c] = &job->recipe.parts[0];
+    for (uint32_t c = 0; c < PANEL && column + c < n; c++) {
+        rows->row[c] = (const unsigned char *)(values + pack_source_row(recipe, n, column + c) * row_values);
+        rows->part[c] = &recipe->parts[0];
     }
 }
 
@@ -246,33 +162,51 @@ static bool fill_tile_row(void *to, const struct pack_job *job, const struct pan
     return !flags || stored_refuse_values(part, flags, err);
 }
 
-/* Panel `index` of those that the job asks for. */
-static bool pack_panel(const struct pack_job *job, unsigned char *raw, const struct pack_shape *s, uint32_t index,
-                       struct tinct_err *err)
+/* The rows of a panel that parts side by side fill. */
+static bool fill_panel(const struct pack_job *job, const struct panel_rows *rows, const struct pack_rows *to,
+                       unsigned char *panel, struct tinct_err *err)
 {
     union {
         uint16_t half[PANEL * TILE_STRIDE];
         float full[PANEL * TILE_F32_STRIDE];
     } tile;
     bool half = job->form == PACK_WEIGHT;
-    size_t row = PANEL * (half ? sizeof(uint16_t) : sizeof(float));
-    unsigned char *panel = (unsigned char *)job->out + (size_t)index * s->k_padded * row;
-    uint32_t column = (job->first_panel + index) * PANEL, file_channels = job->recipe.parts[0].shape[1];
-    uint32_t values = file_channels * s->taps, step = half ? TILE : TILE_F32;
-    struct panel_rows rows;
+    uint32_t values = to->channels * to->taps, step = half ? TILE : TILE_F32;
 
-    if (job->values) find_panel(&rows, job, column, s);
-    else if (!read_panel(&rows, raw, &job->recipe, column, s->n, err)) return false;
     for (uint32_t first = 0; first < values; first += step) {
         uint32_t count = values - first < step ? values - first : step;
         for (uint32_t c = 0; c < PANEL; c++) {
-            void *to = half ? (void *)(tile.half + (size_t)c * TILE_STRIDE) : tile.full + (size_t)c * TILE_F32_STRIDE;
-            if (!fill_tile_row(to, job, &rows, c, first, count, err)) return false;
+            void *at = half ? (void *)(tile.half + (size_t)c * TILE_STRIDE) : tile.full + (size_t)c * TILE_F32_STRIDE;
+            if (!fill_tile_row(at, job, rows, c, first, count, err)) return false;
         }
-        if (half) turn_tile((uint16_t *)(void *)panel, tile.half, first, count, s);
-        else turn_tile_f32((float *)(void *)panel, tile.full, first, count, s);
+        if (half) turn_tile((uint16_t *)(void *)panel, tile.half, first, count, to);
+        else turn_tile_f32((float *)(void *)panel, tile.full, first, count, to);
     }
-    clear_rest(panel, row, s, file_channels);
+    clear_missing(panel, PANEL * (half ? sizeof(uint16_t) : sizeof(float)), to);
+    return true;
+}
+
+/* Panel `index` of those that the job asks for. */
+static bool pack_panel(const struct pack_job *job, unsigned char *raw, const struct pack_shape *s, uint32_t index,
+                       struct tinct_err *err)
+{
+    const struct pack_recipe *all = &job->recipe;
+    const float *values = job->values;
+    size_t row = PANEL * (job->form == PACK_WEIGHT ? sizeof(uint16_t) : sizeof(float));
+    unsigned char *panel = (unsigned char *)job->out + (size_t)index * s->k_padded * row;
+    uint32_t column = (job->first_panel + index) * PANEL;
+
+    for (uint32_t i = 0; i < (all->stacked ? all->part_count : 1); i++) {
+        struct pack_recipe one = { .parts = { all->parts[i] }, .part_count = 1 };
+        const struct pack_recipe *beside = all->stacked ? &one : all;
+        struct pack_rows to = pack_rows(all, i);
+        struct panel_rows rows;
+        if (values) find_panel(&rows, values, beside, column, s->n);
+        else if (!read_panel(&rows, raw, beside, column, s->n, err)) return false;
+        if (!fill_panel(job, &rows, &to, panel, err)) return false;
+        if (values) values += stored_count(&all->parts[i]);
+    }
+    memset(panel + (size_t)s->k * row, 0, (size_t)(s->k_padded - s->k) * row);
     return true;
 }
 
@@ -280,20 +214,24 @@ static bool pack_panel(const struct pack_job *job, unsigned char *raw, const str
 
 static void place_vector(float *out, const float *straight, const struct pack_recipe *recipe, uint32_t n)
 {
-    for (uint32_t c = 0; c < (n + PANEL - 1) / PANEL * PANEL; c++)
-        out[c] = c < n ? straight[pack_source_row(recipe, n, c)] : 0;
+    uint32_t added = recipe->stacked ? recipe->part_count : 1;
+
+    for (uint32_t c = 0; c < (n + PANEL - 1) / PANEL * PANEL; c++) {
+        out[c] = 0;
+        for (uint32_t i = 0; c < n && i < added; i++) out[c] += straight[i * n + pack_source_row(recipe, n, c)];
+    }
 }
 
 static bool pack_vector(const struct pack_job *job, struct tinct_err *err)
 {
     const struct pack_recipe *recipe = &job->recipe;
-    uint32_t n = vector_length(recipe), at = 0;
+    uint32_t n = pack_vector_length(recipe), at = 0;
 
     if (job->values) {
         place_vector(job->out, job->values, recipe, n);
         return true;
     }
-    float *straight = malloc((size_t)n * sizeof *straight);
+    float *straight = malloc((size_t)n * (recipe->stacked ? recipe->part_count : 1) * sizeof *straight);
 
     if (!straight) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory to read a vector of %u values", n);
     for (uint32_t i = 0; i < recipe->part_count; at += recipe->parts[i++].shape[0])
@@ -342,13 +280,14 @@ struct run {
     struct tinct_err err;
 };
 
-static size_t raw_bytes(const struct pack_job *job, const struct pack_shape *shape)
+static size_t raw_bytes(const struct pack_job *job)
 {
     size_t most = 0;
     if (job->form == PACK_VECTOR_F32 || job->values) return 0;
     if (!is_weight(job)) return (size_t)PLAIN_PIECE * dtype_size(job->recipe.parts[0].dtype);
     for (uint32_t i = 0; i < job->recipe.part_count; i++) {
-        size_t row = (size_t)shape->taps * job->recipe.parts[i].shape[1] * dtype_size(job->recipe.parts[i].dtype);
+        const struct stored *part = &job->recipe.parts[i];
+        size_t row = (size_t)(stored_count(part) / part->shape[0]) * dtype_size(part->dtype);
         if (row > most) most = row;
     }
     return PANEL * most + (PACK_PARTS + 1) * 64; /* each run of rows begins at a multiple of 64 */
@@ -372,7 +311,7 @@ static bool plan(struct run *run, const struct pack_job *jobs, struct tinct_err 
         list->job = &jobs[i];
         if (!pack_job_bytes(&bytes, list->job, err)) return false;
         if (is_weight(&jobs[i]) && !pack_shape(&list->shape, &jobs[i].recipe, err)) return false;
-        size_t raw = raw_bytes(list->job, &list->shape);
+        size_t raw = raw_bytes(list->job);
         if (raw > run->raw_bytes) run->raw_bytes = raw;
     }
     qsort(run->lists, run->count, sizeof *run->lists, by_place);
@@ -492,14 +431,19 @@ done:
 void pack_inverse(float *out, const uint16_t *packed, const struct pack_recipe *recipe)
 {
     struct pack_shape s;
-    uint32_t file_channels = recipe->parts[0].shape[1];
 
     if (!pack_shape(&s, recipe, NULL)) return;
-    for (uint32_t column = 0; column < s.n; column++) {
-        const uint16_t *from = packed + (size_t)(column / PANEL) * s.k_padded * PANEL + column % PANEL;
-        float *row = out + (size_t)pack_source_row(recipe, s.n, column) * file_channels * s.taps;
-        for (uint32_t c = 0; c < file_channels; c++)
-            for (uint32_t tap = 0; tap < s.taps; tap++)
-                row[c * s.taps + tap] = convert_f16_to_f32(from[(size_t)(tap * s.channels + c) * PANEL]);
+    for (uint32_t part = 0; part < (recipe->stacked ? recipe->part_count : 1); part++) {
+        struct pack_rows rows = pack_rows(recipe, part);
+        size_t inputs = (size_t)rows.channels * rows.taps;
+        for (uint32_t column = 0; column < s.n; column++) {
+            const uint16_t *from = packed + (size_t)(column / PANEL) * s.k_padded * PANEL + column % PANEL;
+            float *row = out + pack_source_row(recipe, s.n, column) * inputs;
+            for (uint32_t i = 0; i < inputs; i++) {
+                uint32_t k = rows.first + i % rows.taps * rows.pitch + i / rows.taps;
+                row[i] = convert_f16_to_f32(from[(size_t)k * PANEL]);
+            }
+        }
+        out += s.n * inputs;
     }
 }

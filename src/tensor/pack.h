@@ -7,7 +7,8 @@
  *
  * so output column n of weight row k lies at ((n / 64) * Kp + k) * 64 + n % 64.
  * Columns beyond N and rows beyond K are zero. The input channels of a layer
- * behind a concatenation need nothing special: they are one run per tap. */
+ * behind a concatenation need nothing special: they are one run per tap. Layers
+ * whose results are added are one: their rows of K follow each other. */
 #ifndef TINCT_TENSOR_PACK_H
 #define TINCT_TENSOR_PACK_H
 
@@ -26,6 +27,8 @@ struct pack_recipe {
                                         [N_i, C], [N_i, C, kh, kw] or, for vectors, [N_i];
                                         the same C, kh, kw in all */
     uint32_t part_count;             /* 1..PACK_PARTS */
+    bool stacked;                    /* along K instead: [N, C_i] or [N, C_i, kh_i, kw_i], and vectors [N] are added;
+                                        neither geglu nor channels */
     bool geglu;                      /* one part, N = 2H, rows [0, H) values and [H, 2H) gates: in every 8 columns
                                         8j..8j+7 the first 4 are values 4j..4j+3, the last 4 their gates; H % 4 == 0 */
     uint32_t channels;               /* channels a tap takes in K, >= C, the rest zero rows (3 -> 4 where a picture
@@ -33,9 +36,9 @@ struct pack_recipe {
 };
 
 struct pack_shape {
-    uint32_t n, k;               /* columns and rows that mean something: sum of N_i; taps * channels */
+    uint32_t n, k;               /* columns and rows that mean something: sum of N_i; taps * channels, of all where stacked */
     uint32_t n_padded, k_padded; /* multiples of 64 and of 32 */
-    uint32_t channels, taps;     /* k = taps * channels */
+    uint32_t channels, taps;     /* of the first part: k = taps * channels unless stacked */
     size_t bytes;                /* of the packed weight: n_padded * k_padded * 2 */
 };
 
@@ -43,6 +46,14 @@ struct pack_shape {
  * that differ in C, kh or kw, not 2 or 4 dimensions, an empty axis, N or K beyond
  * 2^20, a dtype that convert.h does not take, a GEGLU whose N is no multiple of 8. */
 bool pack_shape(struct pack_shape *shape, const struct pack_recipe *recipe, struct tinct_err *err);
+
+/* Where a part's inputs lie: value [channel][tap] of its rows in row first + tap * pitch + channel of K. */
+struct pack_rows {
+    uint32_t first, channels, taps, pitch;
+};
+struct pack_rows pack_rows(const struct pack_recipe *recipe, uint32_t part);
+
+uint32_t pack_vector_length(const struct pack_recipe *recipe);   /* of a vector: columns that mean something */
 
 enum pack_form {
     PACK_WEIGHT,     /* fp16, the layout above: shape.bytes */
@@ -57,7 +68,7 @@ struct pack_job {
     enum pack_form form;
     struct pack_recipe recipe;
     const float *values;          /* NULL: read the parts out of their files. Else these, as the parts lie in files, one
-                                     after the other: [n, C * kh * kw], or [n] of a vector; not for plain forms */
+                                     after the other: [N_i, C * kh * kw], or [N_i] of a vector; not for plain forms */
     uint32_t first_panel, panels; /* of a weight: only these panels of 64 columns go to out; panels 0: all */
     void *out; /* host memory (mapped device memory will do: it is written once, in runs of 8 bytes
                   that fill 512 in a row, and never read), aligned to 64 bytes */
@@ -75,10 +86,10 @@ bool pack_job_bytes(size_t *bytes, const struct pack_job *job, struct tinct_err 
  * out memories hold anything. */
 bool pack_run(const struct pack_job *jobs, uint32_t count, int threads, struct tinct_err *err);
 
-/* The row of the parts, put one after the other, that a column < n holds. */
+/* The row of the parts, put one after the other, that a column < n holds; of each part where they are stacked. */
 uint32_t pack_source_row(const struct pack_recipe *recipe, uint32_t n, uint32_t column);
 
-/* The inverse of PACK_WEIGHT, for tests and for showing weights: out [n][C][taps] in the file's
+/* The inverse of PACK_WEIGHT, for tests and for showing weights: out [N_i][C][taps] in the file's
  * order (parts one after the other, GEGLU undone), as fp32. */
 void pack_inverse(float *out, const uint16_t *packed, const struct pack_recipe *recipe);
 

@@ -45,12 +45,13 @@ struct tensor scratch_image(struct pass *pass, struct tensor like, uint32_t h, u
 struct tensor scratch_f32(struct pass *pass, uint32_t rows, uint32_t c);                    /* [rows, c] f32 */
 enum dtype device_dtype(const struct device *device);             /* of activations: DTYPE_F32 or DTYPE_F16 */
 
-/* A layer's packed weight, [ceil(outputs / 64)][k][64] f16 with k = taps * inputs rounded up to 32. */
+/* A layer's packed weight, [ceil(outputs / 64)][k][64] f16 with k = taps * inputs + shortcut rounded up to 32. */
 struct weight {
     struct tensor packed;               /* [panels, k, 64] f16 */
     struct tensor bias;                 /* [outputs] f32, or none */
     uint32_t outputs, inputs;           /* columns (both halves of a GEGLU), channels of one tap */
     uint32_t kernel_h, kernel_w;        /* 1, 1 for a linear layer */
+    uint32_t shortcut;                  /* channels of a 1x1 convolution whose result is added; 0: there is none */
     bool geglu;                         /* columns interleaved as shaders/gemm.h says */
 };
 

@@ -60,10 +60,11 @@ static void run(struct device *d, const struct dispatch *dispatch)
 struct gemm_case {             /* operands of one gemm and its result in double */
     struct gemm_params p;
     uint32_t images;
-    bool bf16_x, bf16_w;       /* want is of x, or w, rounded to bf16 */
-    float *x1, *x2, *w, *bias, *per_image, *residual, *want;     /* w [k][cols] */
+    bool bf16_x, bf16_w;       /* want is of x, or w, rounded to bf16, */
+    bool bf16_own;             /* and so are x2 and x3 and their w */
+    float *x1, *x2, *x3, *w, *bias, *per_image, *residual, *want;     /* w [k][cols] */
     uint16_t *packed;
-    size_t x1_count, x2_count, y_count, packed_count;
+    size_t x1_count, x2_count, x3_count, y_count, packed_count;
 };
 
 static float *random_floats(size_t count, float scale)
@@ -74,15 +75,25 @@ static float *random_floats(size_t count, float scale)
     return v;
 }
 
+static uint32_t taps_k(const struct gemm_case *g)
+{
+    return g->p.kernel_h * g->p.kernel_w * g->p.c1;
+}
+
+static uint32_t all_k(const struct gemm_case *g)
+{
+    return taps_k(g) + g->p.c2 + g->p.c3;
+}
+
 static void pack(struct gemm_case *g)
 {
-    uint32_t panels = (g->p.cols + 63) / 64, taps_k = g->p.kernel_h * g->p.kernel_w * (g->p.c1 + g->p.c2);
+    uint32_t panels = (g->p.cols + 63) / 64;
 
     g->packed_count = (size_t)panels * g->p.k * 64;
     g->packed = calloc(g->packed_count, sizeof *g->packed);
-    g->w = random_floats((size_t)taps_k * g->p.cols, 1.0f);
+    g->w = random_floats((size_t)all_k(g) * g->p.cols, 1.0f);
     assert_non_null(g->packed);
-    for (uint32_t k = 0; k < taps_k; k++)
+    for (uint32_t k = 0; k < all_k(g); k++)
         for (uint32_t c = 0; c < g->p.cols; c++) {
             uint16_t half = convert_f32_to_f16(g->w[k * g->p.cols + c]);
             g->packed[((size_t)(c / 64) * g->p.k + k) * 64 + c % 64] = half;
@@ -115,21 +126,30 @@ static double input(const struct gemm_case *g, uint32_t image, int64_t y, int64_
     const struct gemm_params *p = &g->p;
     if (y < 0 || x < 0 || y >= p->in_h * p->upsample || x >= p->in_w * p->upsample) return 0;
     size_t pixel = ((size_t)image * p->in_h + (size_t)y / p->upsample) * p->in_w + (size_t)x / p->upsample;
-    return c < p->c1 ? g->x1[pixel * p->x1_stride + c] : g->x2[pixel * p->x2_stride + c - p->c1];
+    return g->x1[pixel * p->x1_stride + c];
+}
+
+/* Of x2 and x3 side by side. */
+static double own_input(const struct gemm_case *g, uint32_t row, uint32_t c)
+{
+    const struct gemm_params *p = &g->p;
+    return c < p->c2 ? g->x2[(size_t)row * p->x2_stride + c] : g->x3[(size_t)row * p->x3_stride + c - p->c2];
 }
 
 static double product(const struct gemm_case *g, uint32_t row, uint32_t column)
 {
     const struct gemm_params *p = &g->p;
-    uint32_t pixel = row % (p->out_h * p->out_w), image = row / (p->out_h * p->out_w), channels = p->c1 + p->c2;
+    uint32_t pixel = row % (p->out_h * p->out_w), image = row / (p->out_h * p->out_w);
     double sum = 0;
 
     for (uint32_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++)
-        for (uint32_t c = 0; c < channels; c++) {
+        for (uint32_t c = 0; c < p->c1; c++) {
             int64_t y = (int64_t)(pixel / p->out_w) * p->stride + tap / p->kernel_w - p->pad_top;
             int64_t x = (int64_t)(pixel % p->out_w) * p->stride + tap % p->kernel_w - p->pad_left;
-            sum += input(g, image, y, x, c) * g->w[(size_t)(tap * channels + c) * p->cols + column];
+            sum += input(g, image, y, x, c) * g->w[(size_t)(tap * p->c1 + c) * p->cols + column];
         }
+    for (uint32_t c = 0; c < p->c2 + p->c3; c++)
+        sum += own_input(g, row, c) * g->w[(size_t)(taps_k(g) + c) * p->cols + column];
     sum *= p->scale;
     if (p->flags & GEMM_BIAS) sum += g->bias[column];
     if (p->flags & GEMM_PER_IMAGE) sum += g->per_image[(size_t)image * p->per_image_stride + column];
@@ -143,14 +163,16 @@ static void make_gemm(struct gemm_case *g)
     size_t pixels = (size_t)g->images * p->in_h * p->in_w;
 
     p->rows = g->images * p->out_h * p->out_w;
-    p->k = (p->kernel_h * p->kernel_w * (p->c1 + p->c2) + 31) / 32 * 32;
+    p->k = (all_k(g) + 31) / 32 * 32;
     p->x1_stride = p->c1 + 4;
     p->x2_stride = p->c2;
+    p->x3_stride = p->c3 + 8;
     p->y_stride = p->residual_stride = (outputs + 3) / 4 * 4 + 8;
     p->per_image_stride = p->cols + 4;
     p->scale = 0.75f;
     g->x1 = random_floats(g->x1_count = pixels * p->x1_stride, 1.0f);
-    g->x2 = random_floats(g->x2_count = pixels * p->x2_stride, 1.0f);
+    g->x2 = random_floats(g->x2_count = (size_t)p->rows * p->x2_stride, 1.0f);
+    g->x3 = random_floats(g->x3_count = (size_t)p->rows * p->x3_stride, 1.0f);
     g->bias = random_floats(p->cols, 1.0f);
     g->per_image = random_floats((size_t)g->images * p->per_image_stride, 1.0f);
     g->residual = random_floats(g->y_count = (size_t)p->rows * p->y_stride, 1.0f);
@@ -158,8 +180,9 @@ static void make_gemm(struct gemm_case *g)
     assert_non_null(g->want);
     pack(g);
     for (size_t i = 0; g->bf16_x && i < g->x1_count; i++) g->x1[i] = round_bf16(g->x1[i]);
-    for (size_t i = 0; g->bf16_x && i < g->x2_count; i++) g->x2[i] = round_bf16(g->x2[i]);
-    for (size_t i = 0; g->bf16_w && i < (size_t)p->kernel_h * p->kernel_w * (p->c1 + p->c2) * p->cols; i++)
+    for (size_t i = 0; g->bf16_own && i < g->x2_count; i++) g->x2[i] = round_bf16(g->x2[i]);
+    for (size_t i = 0; g->bf16_own && i < g->x3_count; i++) g->x3[i] = round_bf16(g->x3[i]);
+    for (size_t i = 0; g->bf16_w && i < (size_t)(g->bf16_own ? all_k(g) : taps_k(g)) * p->cols; i++)
         g->w[i] = round_bf16(g->w[i]);
     for (uint32_t row = 0; row < p->rows; row++)
         for (uint32_t o = 0; o < outputs; o++) {
@@ -173,7 +196,7 @@ static void make_gemm(struct gemm_case *g)
 
 static void free_gemm(struct gemm_case *g)
 {
-    float *all[] = { g->x1, g->x2, g->w, g->bias, g->per_image, g->residual, g->want };
+    float *all[] = { g->x1, g->x2, g->x3, g->w, g->bias, g->per_image, g->residual, g->want };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
     free(g->packed);
 }
@@ -182,7 +205,7 @@ static void free_gemm(struct gemm_case *g)
 static void run_gemm(struct device *d, const struct gemm_case *g, float *got)
 {
     const struct gemm_params *p = &g->p;
-    struct span x1 = span_of(d, g->x1, g->x1_count * 4), x2 = { 0 }, none = { 0 };
+    struct span x1 = span_of(d, g->x1, g->x1_count * 4), x2 = { 0 }, x3 = { 0 }, none = { 0 };
     struct span w = span_of(d, g->packed, g->packed_count * 2), bias = span_of(d, g->bias, p->cols * 4);
     struct span per_image = span_of(d, g->per_image, (size_t)g->images * p->per_image_stride * 4);
     struct span residual = span_of(d, g->residual, g->y_count * 4);
@@ -190,13 +213,14 @@ static void run_gemm(struct device *d, const struct gemm_case *g, float *got)
     for (size_t i = 0; i < g->y_count; i++) got[i] = 7;
     struct span y = span_of(d, got, g->y_count * 4);
     if (p->c2) x2 = span_of(d, g->x2, g->x2_count * 4);
+    if (p->c3) x3 = span_of(d, g->x3, g->x3_count * 4);
     run(d, &(struct dispatch) {
         .kernel = "gemm", .variant = "f32", .params = p, .params_size = sizeof *p, .rows = p->rows, .columns = p->cols,
         .reads = { x1, x2, w, p->flags & GEMM_BIAS ? bias : none, p->flags & GEMM_PER_IMAGE ? per_image : none,
-                   p->flags & GEMM_RESIDUAL ? residual : none },
+                   p->flags & GEMM_RESIDUAL ? residual : none, x3 },
         .writes = { y } });
     assert_true(buffer_read(y.buffer, 0, got, g->y_count * 4, NULL));
-    struct span all[] = { x1, x2, w, bias, per_image, residual, y };
+    struct span all[] = { x1, x2, x3, w, bias, per_image, residual, y };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) buffer_free(all[i].buffer);
 }
 
@@ -219,9 +243,9 @@ static struct gemm_case linear(uint32_t rows, uint32_t cols, uint32_t c, uint32_
         .upsample = 1, .in_h = 1, .in_w = rows, .out_h = 1, .out_w = rows, .flags = flags, .act = act } };
 }
 
-static struct gemm_case conv(uint32_t images, uint32_t h, uint32_t w, uint32_t c1, uint32_t c2, uint32_t cols)
+static struct gemm_case conv(uint32_t images, uint32_t h, uint32_t w, uint32_t c1, uint32_t cols)
 {
-    return (struct gemm_case) { .images = images, .p = { .cols = cols, .c1 = c1, .c2 = c2, .kernel_h = 3, .kernel_w = 3,
+    return (struct gemm_case) { .images = images, .p = { .cols = cols, .c1 = c1, .kernel_h = 3, .kernel_w = 3,
         .stride = 1, .pad_top = 1, .pad_left = 1, .upsample = 1, .in_h = h, .in_w = w, .out_h = h, .out_w = w,
         .flags = GEMM_BIAS } };
 }
@@ -250,6 +274,13 @@ static struct gemm_case conv_1x1(struct gemm_case g)
     return g;
 }
 
+static struct gemm_case shortcut(struct gemm_case g, uint32_t c2, uint32_t c3)
+{
+    g.p.c2 = c2;
+    g.p.c3 = c3;
+    return g;
+}
+
 static struct gemm_case with(struct gemm_case g, uint32_t flags, uint32_t act)
 {
     g.p.flags = flags;
@@ -257,7 +288,7 @@ static struct gemm_case with(struct gemm_case g, uint32_t flags, uint32_t act)
     return g;
 }
 
-enum { GEMM_CASES = 18 };
+enum { GEMM_CASES = 20 };
 
 static struct gemm_case gemm_case(int i)
 {
@@ -271,16 +302,18 @@ static struct gemm_case gemm_case(int i)
     case 5:  return linear(31, 136, 320, GEMM_BIAS, ACT_GEGLU);
     case 6:  return linear(1009, 24, 36, all, ACT_NONE);
     case 7:  return linear(6, 64, 644, 0, ACT_NONE);               /* three blocks of k, the last short */
-    case 8:  return conv(1, 9, 13, 4, 0, 64);
-    case 9:  return with(conv(2, 8, 8, 36, 0, 72), all, ACT_SILU);
-    case 10: return conv(1, 7, 5, 40, 28, 64);
-    case 11: return conv(2, 11, 6, 8, 0, 3);
-    case 12: return conv_strided(conv(1, 9, 12, 12, 0, 20), 1);
-    case 13: return conv_strided(conv(2, 8, 6, 12, 0, 20), 0);
-    case 14: return conv_upsampled(conv(2, 5, 4, 16, 0, 68));
-    case 15: return conv_1x1(conv(2, 9, 8, 64, 36, 72));
+    case 8:  return conv(1, 9, 13, 4, 64);
+    case 9:  return with(conv(2, 8, 8, 36, 72), all, ACT_SILU);
+    case 10: return shortcut(conv(1, 7, 5, 40, 64), 28, 12);
+    case 11: return conv(2, 11, 6, 8, 3);
+    case 12: return conv_strided(conv(1, 9, 12, 12, 20), 1);
+    case 13: return conv_strided(conv(2, 8, 6, 12, 20), 0);
+    case 14: return conv_upsampled(conv(2, 5, 4, 16, 68));
+    case 15: return shortcut(conv_1x1(conv(2, 9, 8, 64, 72)), 36, 0);
     case 16: return linear(130, 96, 96, GEMM_BIAS, ACT_NONE);
-    default: return with(conv(3, 4, 4, 100, 4, 4), all, ACT_NONE);
+    case 17: return with(shortcut(conv(2, 9, 14, 32, 132), 192, 64), all, ACT_NONE);     /* blocks of pixels */
+    case 18: return shortcut(conv(2, 9, 8, 32, 64), 64, 160);
+    default: return with(shortcut(conv(3, 4, 4, 100, 4), 4, 0), all, ACT_NONE);
     }
 }
 
@@ -313,21 +346,22 @@ static void gemm_equals_its_definition(void **state)
 
 struct rounding {
     bool x, w;                 /* which operand is rounded to bf16 */
+    bool own;                  /* a shortcut's likewise */
     bool split;                /* or is a sum of two bf16 numbers */
 };
 
 /* As gemm_parts.h tells why. */
 static struct rounding on_dot_products(const struct gemm_params *p)
 {
-    bool rounds = p->kernel_h * p->kernel_w > 1 || (p->out_h == 1 && p->cols != p->c1 + p->c2 && p->out_w >= 128);
-    return (struct rounding) { .x = rounds, .w = rounds };
+    bool rounds = p->kernel_h * p->kernel_w > 1 || (p->out_h == 1 && p->cols != p->c1 && p->out_w >= 128);
+    return (struct rounding) { .x = rounds, .w = rounds, .own = rounds };
 }
 
 static struct rounding on_tiles(const struct gemm_params *p)
 {
-    if (p->kernel_h * p->kernel_w > 1) return (struct rounding) { .x = true, .w = true };
+    if (p->kernel_h * p->kernel_w > 1) return (struct rounding) { .x = true, .w = true, .split = p->c2 > 0 };
     if (p->out_h > 1) return (struct rounding) { .split = true };
-    return (struct rounding) { .x = true, .w = p->cols != p->c1 + p->c2 && p->out_w >= 128 };
+    return (struct rounding) { .x = true, .w = p->cols != p->c1 && p->out_w >= 128 };
 }
 
 /* With precision fast the result is that of operands rounded to bf16, with fp32 sums. */
@@ -344,6 +378,7 @@ static void rounds_its_operands_only(enum cpu_isa isa, struct rounding (*of)(con
         seed = 7;
         rounded.bf16_x = r.x;
         rounded.bf16_w = r.w;
+        rounded.bf16_own = r.own;
         make_gemm(&rounded);
         seed = 7;
         make_gemm(&g);

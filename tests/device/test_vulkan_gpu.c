@@ -101,6 +101,10 @@ static void compile_gemms(struct vulkan *v, const char *variant)
                 p.out_w = p.rows / 2;
                 compile(v, "gemm", variant, &p);
             }
+    p = (struct gemm_params) { .rows = 8192, .cols = 320, .k = 3520, .c1 = 320, .c2 = 320, .c3 = 320, .x1_stride = 320,
+                               .x2_stride = 320, .x3_stride = 320, .kernel_h = 3, .kernel_w = 3, .stride = 1, .upsample = 1,
+                               .out_h = 64, .out_w = 64 };
+    compile(v, "gemm", variant, &p);
     p = (struct gemm_params) { .rows = 8192, .cols = 320, .k = 2880, .c1 = 320, .x1_stride = 320, .kernel_h = 3, .kernel_w = 3,
                                .stride = 1, .upsample = 2, .out_h = 64, .out_w = 64, .flags = GEMM_PHASES };
     compile(v, "gemm", variant, &p);

@@ -256,28 +256,41 @@ static inline double half_step(double v)
     return ldexp(0.5, (exponent < -13 ? -13 : exponent) - 11);
 }
 
+/* The value in row k of a column's source row; NULL where there is none. Stacked parts follow each other in k. */
+static inline const double *value_of(const struct pack_recipe *r, const double *values, uint32_t row, uint32_t k)
+{
+    for (uint32_t p = 0; p < (r->stacked ? r->part_count : 1); p++) {
+        uint32_t own = r->parts[p].shape[1], channels = own < r->channels ? r->channels : own;
+        uint32_t taps = r->parts[p].shape[2] * r->parts[p].shape[3];
+        if (k < taps * channels)
+            return k % channels < own ? &values[((size_t)row * own + k % channels) * taps + k / channels] : NULL;
+        k -= taps * channels;
+        values += stored_count(&r->parts[p]);
+    }
+    return NULL;
+}
+
 /* Every element of the packed weight, padding included. One rounding to fp16: half a step, and 1e-6 for fp32 sums. */
 static inline void check_packed(const struct weights_entry *e, const double *values)
 {
     const struct pack_recipe *r = &e->job->recipe;
     struct pack_shape s;
     uint16_t *packed = read_entry(e);
-    uint32_t channels = r->parts[0].shape[1];
 
     assert_true(pack_shape(&s, r, NULL));
     for (uint32_t n = 0; n < s.n_padded; n++)
         for (uint32_t k = 0; k < s.k_padded; k++) {
-            uint32_t tap = k / s.channels, channel = k % s.channels, row = n;
+            uint32_t row = n;
             if (r->geglu) row = n % 8 < 4 ? n / 8 * 4 + n % 4 : s.n / 2 + n / 8 * 4 + n % 4;
             uint16_t half = packed[((size_t)(n / PANEL) * s.k_padded + k) * PANEL + n % PANEL];
-            if (n >= s.n || k >= s.k || channel >= channels) {
+            const double *want = n < s.n ? value_of(r, values, row, k) : NULL;
+            if (!want) {
                 assert_int_equal(half, 0);
                 continue;
             }
-            double want = values[((size_t)row * channels + channel) * s.taps + tap];
             double got = (double)convert_f16_to_f32(half);
-            if (!(fabs(got - want) <= half_step(want) + 1e-6 * (1 + fabs(want))))
-                fail_msg("%s: column %u, row %u: got %.8g, want %.8g", e->names[0], n, k, got, want);
+            if (!(fabs(got - *want) <= half_step(*want) + 1e-6 * (1 + fabs(*want))))
+                fail_msg("%s: column %u, row %u: got %.8g, want %.8g", e->names[0], n, k, got, *want);
         }
     free(packed);
 }
@@ -290,8 +303,9 @@ static inline void check_vector(const struct weights_entry *e, const double *val
 
     for (uint32_t c = 0; c < n; c++) {
         uint32_t row = !r->geglu ? c : c % 8 < 4 ? c / 8 * 4 + c % 4 : n / 2 + c / 8 * 4 + c % 4;
-        if (fabs((double)got[c] - values[row]) > 1e-6 * (1 + fabs(values[row])))
-            fail_msg("%s: %u: got %.8g, want %.8g", e->names[0], c, (double)got[c], values[row]);
+        double want = values[row] + (r->stacked ? values[n + row] : 0);
+        if (fabs((double)got[c] - want) > 1e-6 * (1 + fabs(want)))
+            fail_msg("%s: %u: got %.8g, want %.8g", e->names[0], c, (double)got[c], want);
     }
     free(got);
 }

@@ -12,7 +12,12 @@ static const struct { const char *name; uint32_t rank; } kinds[] = {
     { UNET BLOCK "norm1.weight", 0 },
     { UNET "input_blocks.0.0.weight", 2 },                          /* 4 channels */
     { UNET "input_blocks.4.0.in_layers.2.weight", 8 },              /* 3x3 */
-    { UNET "input_blocks.4.0.skip_connection.weight", 8 },          /* 1x1 */
+    { UNET "input_blocks.4.0.out_layers.3.weight", 4 },             /* and the 1x1 below it, */
+    { UNET "input_blocks.4.0.skip_connection.weight", 8 },
+    { UNET "input_blocks.4.0.out_layers.3.bias", 0 },               /* and its bias added */
+    { UNET "input_blocks.4.0.skip_connection.bias", 0 },
+    { UNET "input_blocks.7.0.skip_connection.weight", 0 },          /* a delta there */
+    { UNET "input_blocks.7.0.skip_connection.bias", 0 },
     { UNET "input_blocks.4.0.emb_layers.1.weight", 1 },
     { UNET "input_blocks.3.0.op.weight", 6 },                       /* down */
     { UNET "output_blocks.2.1.conv.weight", 7 },                    /* up */
@@ -50,7 +55,8 @@ static void every_kind_of_weight(void **state)
     (void)state;
     make_kinds(adapters, f.merge);
     struct merge_report report = apply_all(f.merge, adapters, KINDS);
-    assert_int_equal(report.rebuilt, KINDS - 4);       /* q and v are one weight, k and v too; three on one convolution */
+    assert_int_equal(report.rebuilt, KINDS - 6);       /* q and v are one weight, k and v too; three on one convolution; a block's
+                                                          shortcut and its second convolution, and their biases */
     assert_int_equal(differences(f.model->weights, &pristine), report.rebuilt);
     check_all(f.model->weights, adapters, KINDS);
 
@@ -64,7 +70,7 @@ static void every_kind_of_weight(void **state)
     check_all(f.model->weights, adapters, KINDS - 1);
 
     report = remove_all(f.merge);
-    assert_true(report.rebuilt == 0 && report.restored == KINDS - 5);
+    assert_true(report.rebuilt == 0 && report.restored == KINDS - 7);
     assert_int_equal(differences(f.model->weights, &pristine), 0);
     free_adapters(adapters, KINDS);
     snapshot_free(&pristine);

@@ -310,8 +310,8 @@ struct tensor optest_vector(struct optest *t, uint32_t count, const float *value
     return optest_tensor(t, DTYPE_F32, 1, &count, values);
 }
 
-/* A file of the weight (f16) and after it the bias (f32), as a checkpoint's, for pack_run; gone when closed. */
-static struct file *layer_file(struct optest *t, const float *weight, size_t weight_count, const float *bias,
+/* A file of weights (f16) and after them biases (f32), as a checkpoint's, for pack_run; gone when closed. */
+static struct file *layer_file(struct optest *t, const float *weights, size_t weight_count, const float *biases,
                                size_t bias_count)
 {
     char path[] = "/tmp/tinct-optest-XXXXXX";
@@ -320,10 +320,10 @@ static struct file *layer_file(struct optest *t, const float *weight, size_t wei
     int descriptor = mkstemp(path);
     FILE *f = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
 
-    for (size_t i = 0; i < weight_count; i++) half[i] = convert_f32_to_f16(weight[i]);
+    for (size_t i = 0; i < weight_count; i++) half[i] = convert_f32_to_f16(weights[i]);
     assert_non_null(f);
     bool ok = fwrite(half, sizeof *half, weight_count, f) == weight_count &&
-              (!bias || fwrite(bias, sizeof *bias, bias_count, f) == bias_count);
+              (!biases || fwrite(biases, sizeof *biases, bias_count, f) == bias_count);
     ok = fclose(f) == 0 && ok;
     struct file *file = ok ? file_open(path, &err) : NULL;
     unlink(path);
@@ -331,26 +331,14 @@ static struct file *layer_file(struct optest *t, const float *weight, size_t wei
     return file;
 }
 
-struct optest_weight optest_weight(struct optest *t, uint32_t outputs, uint32_t inputs, uint32_t kernel, int flags)
+/* Packs the parts of a weight's file and of its biases' into both sides of it. */
+static void pack_layer(struct optest *t, struct optest_weight *w, const struct pack_recipe *weight,
+                       const struct pack_recipe *bias)
 {
-    size_t count = (size_t)outputs * inputs * kernel * kernel;
-    float spread = sqrtf(3.0f / (float)(inputs * kernel * kernel));     /* outputs of the size of the inputs */
-    bool geglu = flags & OPTEST_GEGLU;
-    struct optest_weight w = {
-        .values = random_values(t, DTYPE_F16, count, 0, spread),
-        .bias = flags & OPTEST_BIAS ? optest_random_f32(t, outputs, 0, 1) : NULL,
-        .device = { .outputs = outputs, .inputs = inputs, .kernel_h = kernel, .kernel_w = kernel, .geglu = geglu },
-    };
-    struct file *file = layer_file(t, w.values, count, w.bias, outputs);
-    struct pack_job jobs[] = {
-        { .form = PACK_WEIGHT,
-          .recipe = { { { file, "weight", DTYPE_F16, 4, { outputs, inputs, kernel, kernel }, 0 } }, 1, geglu, 0 } },
-        { .form = PACK_VECTOR_F32,
-          .recipe = { { { file, "bias", DTYPE_F32, 1, { outputs, 1, 1, 1 }, count * 2 } }, 1, geglu, 0 } },
-    };
+    struct pack_job jobs[] = { { .form = PACK_WEIGHT, .recipe = *weight }, { .form = PACK_VECTOR_F32, .recipe = *bias } };
     struct tinct_err err = { 0 };
     struct pack_shape shape;
-    uint32_t n = w.bias ? 2 : 1;
+    uint32_t n = w->bias ? 2 : 1;
 
     bool ok = pack_shape(&shape, &jobs[0].recipe, &err);
     for (uint32_t i = 0; ok && i < n; i++) {
@@ -359,10 +347,43 @@ struct optest_weight optest_weight(struct optest *t, uint32_t outputs, uint32_t 
         if (ok) jobs[i].out = optest_aligned(t, bytes);
     }
     ok = ok && pack_run(jobs, n, THREADS, &err);
-    file_close(file);
     if (!ok) fail_msg("%s", err.text);
-    w.device.packed = guarded(t, DTYPE_F16, 3, (uint32_t[]) { shape.n_padded / 64, shape.k_padded, 64 }, jobs[0].out);
-    if (w.bias) w.device.bias = guarded(t, DTYPE_F32, 1, &outputs, jobs[1].out);
+    w->device.packed = guarded(t, DTYPE_F16, 3, (uint32_t[]) { shape.n_padded / 64, shape.k_padded, 64 }, jobs[0].out);
+    if (w->bias) w->device.bias = guarded(t, DTYPE_F32, 1, &w->device.outputs, jobs[1].out);
+}
+
+struct optest_weight optest_weight(struct optest *t, uint32_t outputs, uint32_t inputs, uint32_t kernel, int flags)
+{
+    return optest_weight_and_shortcut(t, outputs, inputs, kernel, 0, flags);
+}
+
+struct optest_weight optest_weight_and_shortcut(struct optest *t, uint32_t outputs, uint32_t inputs, uint32_t kernel,
+                                                uint32_t shortcut, int flags)
+{
+    size_t own = (size_t)outputs * inputs * kernel * kernel, count = own + (size_t)outputs * shortcut;
+    float spread = sqrtf(3.0f / (float)(inputs * kernel * kernel + shortcut));  /* outputs of the size of the inputs */
+    uint32_t parts = shortcut ? 2 : 1;
+    bool geglu = flags & OPTEST_GEGLU;
+    struct optest_weight w = {
+        .values = random_values(t, DTYPE_F16, count, 0, spread),
+        .bias = flags & OPTEST_BIAS ? optest_random_f32(t, (size_t)outputs * parts, 0, 1) : NULL,
+        .device = { .outputs = outputs, .inputs = inputs, .kernel_h = kernel, .kernel_w = kernel, .shortcut = shortcut,
+                    .geglu = geglu },
+    };
+    w.shortcut = w.values + own;
+    w.shortcut_bias = w.bias ? w.bias + outputs : NULL;
+    struct file *file = layer_file(t, w.values, count, w.bias, (size_t)outputs * parts);
+    struct pack_recipe weight = {
+        .parts = { { file, "weight", DTYPE_F16, 4, { outputs, inputs, kernel, kernel }, 0 },
+                   { file, "shortcut", DTYPE_F16, 2, { outputs, shortcut, 1, 1 }, own * 2 } },
+        .part_count = parts, .stacked = shortcut, .geglu = geglu,
+    }, bias = {
+        .parts = { { file, "bias", DTYPE_F32, 1, { outputs, 1, 1, 1 }, count * 2 },
+                   { file, "shortcut's bias", DTYPE_F32, 1, { outputs, 1, 1, 1 }, count * 2 + outputs * 4 } },
+        .part_count = parts, .stacked = shortcut, .geglu = geglu,
+    };
+    pack_layer(t, &w, &weight, &bias);
+    file_close(file);
     return w;
 }
 

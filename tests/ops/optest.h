@@ -76,9 +76,12 @@ struct optest_weight {
     struct weight device;           /* as ops take it */
     const float *values;            /* [outputs][inputs][kernel * kernel], file order: GEGLU values, then gates */
     const float *bias;              /* [outputs], or NULL */
+    const float *shortcut, *shortcut_bias;      /* [outputs][shortcut], [outputs]: of a 1x1 convolution that is added */
 };
 enum { OPTEST_BIAS = 1, OPTEST_GEGLU = 2 };
 struct optest_weight optest_weight(struct optest *t, uint32_t outputs, uint32_t inputs, uint32_t kernel, int flags);
+struct optest_weight optest_weight_and_shortcut(struct optest *t, uint32_t outputs, uint32_t inputs, uint32_t kernel,
+                                                uint32_t shortcut, int flags);
 
 /* ---- running and comparing ---------------------------------------------- */
 

@@ -4,21 +4,22 @@
 
 struct layer {                  /* one case; what is zero is absent */
     uint32_t images, h, w;      /* of x; images 0 counts as 1 */
-    uint32_t c1, c2, outputs, kernel;
+    uint32_t c, outputs, kernel;
+    uint32_t shortcut, shortcut2;   /* channels */
     uint32_t stride;            /* 0 counts as 1 */
     bool pad_end_only, upsample, odd_h, odd_w;     /* odd: upsampled to 2 h - 1, 2 w - 1 */
     int flags;                  /* OPTEST_BIAS */
     enum act act;
     enum { NO_RESIDUAL, RESIDUAL, RESIDUAL_IS_Y } residual;
     bool per_image;             /* columns of a wider table */
-    uint32_t row_stride;        /* elements from pixel to pixel of x, x2 and y; 0: dense */
+    uint32_t row_stride;        /* elements from pixel to pixel of x, shortcuts and y; 0: dense */
     float mean, spread;         /* of x; spread 0 counts as 1 */
     bool winograd;              /* large enough for it */
 };
 
 struct operands {
     struct optest_weight w;
-    float *x1, *x2, *per_image, *residual;          /* absent: NULL */
+    float *x, *shortcut[2], *per_image, *residual;  /* absent: NULL */
     uint32_t out_h, out_w, channels;                /* channels: of y, outputs rounded up to 4 */
 };
 
@@ -34,23 +35,31 @@ static uint32_t out_size(const struct layer *l, uint32_t in, bool odd)
     return in;
 }
 
-/* Products of the taps of one output value; (y, x) is the output pixel. Zero padding: a tap outside adds nothing. */
+static uint32_t all_k(const struct layer *l)
+{
+    return l->kernel * l->kernel * l->c + l->shortcut + l->shortcut2;
+}
+
+/* Products of one output value; (y, x) is the output pixel. Zero padding: a tap outside adds nothing. */
 static struct dot dot_of(const struct layer *l, const struct operands *in, uint32_t image, uint32_t y, uint32_t x,
                          uint32_t o)
 {
     uint32_t stride = or_else(l->stride, 1), up = l->upsample ? 2 : 1, taps = l->kernel * l->kernel;
     int pad = l->pad_end_only ? 0 : (int)l->kernel / 2;
     int seen_h = (int)(l->upsample ? in->out_h : l->h), seen_w = (int)(l->upsample ? in->out_w : l->w);
-    const float *w = in->w.values + (size_t)o * (l->c1 + l->c2) * taps;
+    const float *w = in->w.values + (size_t)o * l->c * taps;
+    const float *own = in->w.shortcut + (size_t)o * (l->shortcut + l->shortcut2);
+    size_t row = ((size_t)image * in->out_h + y) * in->out_w + x;
     struct dot d = { 0 };
 
     for (uint32_t tap = 0; tap < taps; tap++) {
         int iy = (int)(y * stride + tap / l->kernel) - pad, ix = (int)(x * stride + tap % l->kernel) - pad;
         if (iy < 0 || iy >= seen_h || ix < 0 || ix >= seen_w) continue;
         size_t pixel = ((size_t)image * l->h + (uint32_t)iy / up) * l->w + (uint32_t)ix / up;
-        for (uint32_t c = 0; c < l->c1; c++) dot_add(&d, in->x1[pixel * l->c1 + c], w[c * taps + tap]);
-        for (uint32_t c = 0; c < l->c2; c++) dot_add(&d, in->x2[pixel * l->c2 + c], w[(l->c1 + c) * taps + tap]);
+        for (uint32_t c = 0; c < l->c; c++) dot_add(&d, in->x[pixel * l->c + c], w[c * taps + tap]);
     }
+    for (uint32_t c = 0; c < l->shortcut; c++) dot_add(&d, in->shortcut[0][row * l->shortcut + c], own[c]);
+    for (uint32_t c = 0; c < l->shortcut2; c++) dot_add(&d, in->shortcut[1][row * l->shortcut2 + c], own[l->shortcut + c]);
     return d;
 }
 
@@ -62,7 +71,7 @@ static struct dot dot_of(const struct layer *l, const struct operands *in, uint3
 static double winograd_off(const struct optest *t, const struct layer *l, uint32_t y, uint32_t x, struct dot d)
 {
     const double grown[4] = { 9.02, 8.58, 17.33, 94.33 };
-    double roundings = (6 + 12 + l->c1 / 2.0 + 6) / 3;
+    double roundings = (6 + 12 + l->c / 2.0 + 6) / 3;
 
     if (!l->winograd || !device_takes_winograd(t->device)) return 0;
     return 6 * 1.5 * 0x1p-24 * sqrt(grown[y % 4] * grown[x % 4] * roundings / 9 * d.squares);
@@ -79,8 +88,9 @@ static void definition(const struct optest *t, const struct layer *l, const stru
         if (o >= l->outputs) continue;
         struct dot d = dot_of(l, in, image, at / in->out_w, at % in->out_w, o);
         double bias = in->w.bias ? in->w.bias[o] : 0;
+        if (in->w.bias && in->w.device.shortcut) bias += in->w.shortcut_bias[o];
         double shift = in->per_image ? in->per_image[(size_t)image * l->outputs + o] : 0;
-        double value = finish(t, d, l->kernel * l->kernel * (l->c1 + l->c2), bias + shift, fabs(bias) + fabs(shift),
+        double value = finish(t, d, all_k(l), bias + shift, fabs(bias) + fabs(shift),
                               l->act, &tolerance[o]);
         tolerance[o] += winograd_off(t, l, at / in->out_w, at % in->out_w, d);
         y[o] = finish_store(t, value, in->residual ? in->residual[(size_t)row * in->channels + o] : 0, &tolerance[o]);
@@ -90,7 +100,7 @@ static void definition(const struct optest *t, const struct layer *l, const stru
 static void compare(struct optest *t, const struct layer *l, const struct operands *in, const float *got)
 {
     uint32_t rows = l->images * in->out_h * in->out_w;
-    uint32_t samples = optest_samples(rows, (double)l->kernel * l->kernel * (l->c1 + l->c2) * l->outputs);
+    uint32_t samples = optest_samples(rows, (double)all_k(l) * l->outputs);
     size_t count = (size_t)samples * in->channels;
     double *want = optest_host(t, count * sizeof *want), *tolerance = optest_host(t, count * sizeof *tolerance);
     float *part = optest_host(t, count * sizeof *part);
@@ -117,7 +127,7 @@ static void conv2d(struct optest *t, struct layer l)
 {
     l.images = or_else(l.images, 1);
     struct operands in = {
-        .w = optest_weight(t, l.outputs, l.c1 + l.c2, l.kernel, l.flags), .out_h = out_size(&l, l.h, l.odd_h),
+        .w = optest_weight_and_shortcut(t, l.outputs, l.c, l.kernel, l.shortcut + l.shortcut2, l.flags), .out_h = out_size(&l, l.h, l.odd_h),
         .out_w = out_size(&l, l.w, l.odd_w), .channels = (l.outputs + 3) / 4 * 4,
     };
     struct conv conv = { .stride = l.stride, .pad_end_only = l.pad_end_only, .upsample = l.upsample };
@@ -126,11 +136,13 @@ static void conv2d(struct optest *t, struct layer l)
     float spread = l.spread > 0 ? l.spread : 1;
 
     t->half_sums = strstr(t->combination, "matrix") && l.upsample && l.kernel == 3 && !l.odd_h && !l.odd_w;
-    in.x1 = optest_random(t, pixels * l.c1, l.mean, spread);
-    struct tensor x = picture(t, l.images, l.h, l.w, l.c1, l.row_stride, in.x1);
-    if (l.c2) {
-        in.x2 = optest_random(t, pixels * l.c2, l.mean, spread);
-        conv.x2 = picture(t, l.images, l.h, l.w, l.c2, l.row_stride, in.x2);
+    in.x = optest_random(t, pixels * l.c, l.mean, spread);
+    struct tensor x = picture(t, l.images, l.h, l.w, l.c, l.row_stride, in.x);
+    for (int i = 0; i < 2; i++) {
+        uint32_t c = i ? l.shortcut2 : l.shortcut;
+        if (!c) continue;
+        in.shortcut[i] = optest_random(t, out_pixels * c, l.mean, spread);
+        *(i ? &conv.shortcut2 : &conv.shortcut) = picture(t, l.images, in.out_h, in.out_w, c, l.row_stride, in.shortcut[i]);
     }
     if (l.residual) in.residual = optest_random(t, out_pixels * in.channels, 0, 1);
     if (l.per_image) {
@@ -150,80 +162,96 @@ static void conv2d(struct optest *t, struct layer l)
 
 static void resblock_first(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 16, .c1 = 320, .outputs = 320, .kernel = 3,
+    conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 16, .c = 320, .outputs = 320, .kernel = 3,
                                .flags = OPTEST_BIAS, .per_image = true });
 }
 
 static void resblock_second(struct optest *t)
 {
-    conv2d(t, (struct layer) { .h = 8, .w = 8, .c1 = 1280, .outputs = 320, .kernel = 3, .flags = OPTEST_BIAS,
+    conv2d(t, (struct layer) { .h = 8, .w = 8, .c = 1280, .outputs = 320, .kernel = 3, .flags = OPTEST_BIAS,
                                .residual = RESIDUAL });
 }
 
-static void skip_1x1(struct optest *t)
+static void of_1x1(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 2, .h = 9, .w = 16, .c1 = 640, .c2 = 320, .outputs = 320, .kernel = 1,
-                               .flags = OPTEST_BIAS });
+    conv2d(t, (struct layer) { .images = 2, .h = 9, .w = 16, .c = 640, .outputs = 320, .kernel = 1, .flags = OPTEST_BIAS });
 }
 
-static void two_sources(struct optest *t)
+static void all_of_the_epilogue(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 2, .h = 13, .w = 11, .c1 = 20, .c2 = 12, .outputs = 36, .kernel = 3,
-                               .flags = OPTEST_BIAS, .per_image = true, .act = OP_ACT_SILU, .residual = RESIDUAL });
+    conv2d(t, (struct layer) { .images = 2, .h = 13, .w = 11, .c = 20, .outputs = 36, .kernel = 3, .flags = OPTEST_BIAS,
+                               .per_image = true, .act = OP_ACT_SILU, .residual = RESIDUAL });
+}
+
+/* A picture as a block of pixels, a narrow one, channels of all kinds, one that Winograd takes, one that is upsampled. */
+static void shortcuts(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 16, .c = 320, .shortcut = 640, .shortcut2 = 320, .outputs = 320,
+                               .kernel = 3, .flags = OPTEST_BIAS });
+    conv2d(t, (struct layer) { .images = 2, .h = 8, .w = 8, .c = 128, .shortcut = 192, .outputs = 128, .kernel = 3,
+                               .flags = OPTEST_BIAS });
+    conv2d(t, (struct layer) { .images = 2, .h = 13, .w = 11, .c = 20, .shortcut = 12, .shortcut2 = 36, .outputs = 36,
+                               .kernel = 3, .per_image = true, .residual = RESIDUAL });
+    conv2d(t, (struct layer) { .h = 33, .w = 40, .c = 32, .shortcut = 40, .shortcut2 = 8, .outputs = 68, .kernel = 3,
+                               .row_stride = 88, .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = true });
+    conv2d(t, (struct layer) { .images = 2, .h = 5, .w = 7, .c = 16, .shortcut = 24, .outputs = 3, .kernel = 3,
+                               .upsample = true, .flags = OPTEST_BIAS });
+    conv2d(t, (struct layer) { .images = 2, .h = 15, .w = 7, .c = 16, .shortcut = 8, .outputs = 12, .kernel = 3,
+                               .stride = 2 });
 }
 
 static void latent_in(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 2, .h = 32, .w = 32, .c1 = 4, .outputs = 320, .kernel = 3,
+    conv2d(t, (struct layer) { .images = 2, .h = 32, .w = 32, .c = 4, .outputs = 320, .kernel = 3,
                                .flags = OPTEST_BIAS });
 }
 
 static void latent_out(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 2, .h = 32, .w = 32, .c1 = 320, .outputs = 4, .kernel = 3,
+    conv2d(t, (struct layer) { .images = 2, .h = 32, .w = 32, .c = 320, .outputs = 4, .kernel = 3,
                                .flags = OPTEST_BIAS });
 }
 
 static void three_colours(struct optest *t)
 {
-    conv2d(t, (struct layer) { .h = 40, .w = 24, .c1 = 128, .outputs = 3, .kernel = 3, .flags = OPTEST_BIAS });
+    conv2d(t, (struct layer) { .h = 40, .w = 24, .c = 128, .outputs = 3, .kernel = 3, .flags = OPTEST_BIAS });
 }
 
 /* 18 MB in f16: more than the processor leaves in its caches. */
 static void three_colours_of_many_pixels(struct optest *t)
 {
     uint32_t side = optest_groups_are_slow(t) ? 20 : 1500;
-    conv2d(t, (struct layer) { .h = side, .w = side, .c1 = 4, .outputs = 3, .kernel = 1, .flags = OPTEST_BIAS });
+    conv2d(t, (struct layer) { .h = side, .w = side, .c = 4, .outputs = 3, .kernel = 1, .flags = OPTEST_BIAS });
 }
 
 static void odd_pictures(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 2, .h = 33, .w = 47, .c1 = 20, .outputs = 12, .kernel = 3,
+    conv2d(t, (struct layer) { .images = 2, .h = 33, .w = 47, .c = 20, .outputs = 12, .kernel = 3,
                                .flags = OPTEST_BIAS });
-    conv2d(t, (struct layer) { .h = 63, .w = 63, .c1 = 12, .outputs = 20, .kernel = 3, .residual = RESIDUAL_IS_Y });
+    conv2d(t, (struct layer) { .h = 63, .w = 63, .c = 12, .outputs = 20, .kernel = 3, .residual = RESIDUAL_IS_Y });
 }
 
 static void tiny_pictures(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 5, .h = 1, .w = 1, .c1 = 8, .outputs = 8, .kernel = 3 });
-    conv2d(t, (struct layer) { .images = 3, .h = 1, .w = 7, .c1 = 8, .outputs = 8, .kernel = 3 });
-    conv2d(t, (struct layer) { .images = 3, .h = 2, .w = 1, .c1 = 8, .outputs = 8, .kernel = 3 });
+    conv2d(t, (struct layer) { .images = 5, .h = 1, .w = 1, .c = 8, .outputs = 8, .kernel = 3 });
+    conv2d(t, (struct layer) { .images = 3, .h = 1, .w = 7, .c = 8, .outputs = 8, .kernel = 3 });
+    conv2d(t, (struct layer) { .images = 3, .h = 2, .w = 1, .c = 8, .outputs = 8, .kernel = 3 });
 }
 
 static void transformed_tiles(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 2, .h = 32, .w = 36, .c1 = 48, .outputs = 68, .kernel = 3, .flags = OPTEST_BIAS,
+    conv2d(t, (struct layer) { .images = 2, .h = 32, .w = 36, .c = 48, .outputs = 68, .kernel = 3, .flags = OPTEST_BIAS,
                                .per_image = true, .residual = RESIDUAL, .winograd = true });
-    conv2d(t, (struct layer) { .images = 3, .h = 31, .w = 45, .c1 = 32, .outputs = 36, .kernel = 3, .row_stride = 72,
+    conv2d(t, (struct layer) { .images = 3, .h = 31, .w = 45, .c = 32, .outputs = 36, .kernel = 3, .row_stride = 72,
                                .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = true });
-    conv2d(t, (struct layer) { .h = 64, .w = 64, .c1 = 320, .outputs = 320, .kernel = 3, .winograd = true });
+    conv2d(t, (struct layer) { .h = 64, .w = 64, .c = 320, .outputs = 320, .kernel = 3, .winograd = true });
 }
 
 /* One row of tiles; more than a band. */
 static void transformed_bands(struct optest *t)
 {
-    conv2d(t, (struct layer) { .h = 3, .w = 260, .c1 = 32, .outputs = 32, .kernel = 3, .winograd = true });
-    conv2d(t, (struct layer) { .images = 2, .h = 130, .w = 204, .c1 = 32, .outputs = 32, .kernel = 3, .flags = OPTEST_BIAS,
+    conv2d(t, (struct layer) { .h = 3, .w = 260, .c = 32, .outputs = 32, .kernel = 3, .winograd = true });
+    conv2d(t, (struct layer) { .images = 2, .h = 130, .w = 204, .c = 32, .outputs = 32, .kernel = 3, .flags = OPTEST_BIAS,
                                .winograd = true });
 }
 
@@ -251,59 +279,59 @@ static void transformed_alone(struct optest *t)
 
 static void stride_2(struct optest *t)
 {
-    conv2d(t, (struct layer) { .h = 16, .w = 24, .c1 = 64, .outputs = 64, .kernel = 3, .stride = 2,
+    conv2d(t, (struct layer) { .h = 16, .w = 24, .c = 64, .outputs = 64, .kernel = 3, .stride = 2,
                                .flags = OPTEST_BIAS });
-    conv2d(t, (struct layer) { .images = 2, .h = 33, .w = 47, .c1 = 12, .outputs = 20, .kernel = 3, .stride = 2 });
-    conv2d(t, (struct layer) { .images = 2, .h = 33, .w = 46, .c1 = 12, .outputs = 20, .kernel = 3, .stride = 2 });
+    conv2d(t, (struct layer) { .images = 2, .h = 33, .w = 47, .c = 12, .outputs = 20, .kernel = 3, .stride = 2 });
+    conv2d(t, (struct layer) { .images = 2, .h = 33, .w = 46, .c = 12, .outputs = 20, .kernel = 3, .stride = 2 });
 }
 
 static void pad_end_only(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 24, .c1 = 36, .outputs = 36, .kernel = 3, .stride = 2,
+    conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 24, .c = 36, .outputs = 36, .kernel = 3, .stride = 2,
                                .pad_end_only = true, .flags = OPTEST_BIAS });
-    conv2d(t, (struct layer) { .h = 33, .w = 47, .c1 = 12, .outputs = 20, .kernel = 3, .stride = 2,
+    conv2d(t, (struct layer) { .h = 33, .w = 47, .c = 12, .outputs = 20, .kernel = 3, .stride = 2,
                                .pad_end_only = true });
 }
 
 static void upsampled(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 2, .h = 8, .w = 12, .c1 = 64, .outputs = 64, .kernel = 3, .upsample = true,
+    conv2d(t, (struct layer) { .images = 2, .h = 8, .w = 12, .c = 64, .outputs = 64, .kernel = 3, .upsample = true,
                                .flags = OPTEST_BIAS });
-    conv2d(t, (struct layer) { .images = 3, .h = 7, .w = 9, .c1 = 20, .c2 = 12, .outputs = 68, .kernel = 3, .upsample = true,
+    conv2d(t, (struct layer) { .images = 3, .h = 7, .w = 9, .c = 32, .outputs = 68, .kernel = 3, .upsample = true,
                                .flags = OPTEST_BIAS, .per_image = true, .act = OP_ACT_SILU, .residual = RESIDUAL });
-    conv2d(t, (struct layer) { .images = 2, .h = 1, .w = 1, .c1 = 8, .c2 = 16, .outputs = 4, .kernel = 3, .upsample = true });
+    conv2d(t, (struct layer) { .images = 2, .h = 1, .w = 1, .c = 24, .outputs = 4, .kernel = 3, .upsample = true });
 }
 
 /* y spans 131 MiB: windows of rows, in which each phase has pixels. */
 static void upsampled_beyond_128_mib(struct optest *t)
 {
-    conv2d(t, (struct layer) { .h = 130, .w = 258, .c1 = 8, .outputs = 4, .kernel = 3, .upsample = true,
+    conv2d(t, (struct layer) { .h = 130, .w = 258, .c = 8, .outputs = 4, .kernel = 3, .upsample = true,
                                .row_stride = t->dtype == DTYPE_F32 ? 256 : 512, .residual = RESIDUAL_IS_Y });
 }
 
 static void upsampled_to_odd(struct optest *t)
 {
     for (int odd = 1; odd < 4; odd++)
-        conv2d(t, (struct layer) { .images = 2, .h = 9, .w = 12, .c1 = 12, .outputs = 20, .kernel = 3,
+        conv2d(t, (struct layer) { .images = 2, .h = 9, .w = 12, .c = 12, .outputs = 20, .kernel = 3,
                                    .upsample = true, .odd_h = odd & 1, .odd_w = odd & 2 });
 }
 
 static void column_ranges(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 2, .h = 13, .w = 17, .c1 = 20, .c2 = 8, .outputs = 36, .kernel = 3,
+    conv2d(t, (struct layer) { .images = 2, .h = 13, .w = 17, .c = 20, .shortcut = 24, .shortcut2 = 8, .outputs = 36, .kernel = 3,
                                .row_stride = 72, .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y });
 }
 
 static void mean_of_1000(struct optest *t)
 {
-    conv2d(t, (struct layer) { .h = 10, .w = 10, .c1 = 64, .outputs = 64, .kernel = 3, .mean = 1000 });
+    conv2d(t, (struct layer) { .h = 10, .w = 10, .c = 64, .outputs = 64, .kernel = 3, .mean = 1000 });
 }
 
 static void every_width(struct optest *t)
 {
     static const uint32_t outputs[] = { 1, 2, 4, 12, 28, 60, 64, 68, 132 };
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
-        conv2d(t, (struct layer) { .h = 5, .w = 3 + (uint32_t)i, .c1 = 4 + 4 * (uint32_t)i, .outputs = outputs[i],
+        conv2d(t, (struct layer) { .h = 5, .w = 3 + (uint32_t)i, .c = 4 + 4 * (uint32_t)i, .outputs = outputs[i],
                                    .kernel = 3, .flags = OPTEST_BIAS });
 }
 
@@ -311,13 +339,13 @@ static void every_width(struct optest *t)
  * ranges of rows, a pixel at the edge of one still sees its neighbours in the other. */
 static void beyond_128_mib(struct optest *t)
 {
-    conv2d(t, (struct layer) { .h = 260, .w = 515, .c1 = 8, .outputs = 20, .kernel = 3, .flags = OPTEST_BIAS,
+    conv2d(t, (struct layer) { .h = 260, .w = 515, .c = 8, .outputs = 20, .kernel = 3, .flags = OPTEST_BIAS,
                                .row_stride = t->dtype == DTYPE_F32 ? 256 : 512, .residual = RESIDUAL_IS_Y });
 }
 
 static void two_images_beyond_128_mib(struct optest *t)
 {
-    conv2d(t, (struct layer) { .images = 2, .h = 260, .w = 261, .c1 = 4, .c2 = 4, .outputs = 4, .kernel = 3,
+    conv2d(t, (struct layer) { .images = 2, .h = 260, .w = 261, .c = 4, .shortcut = 4, .shortcut2 = 4, .outputs = 4, .kernel = 3,
                                .row_stride = t->dtype == DTYPE_F32 ? 256 : 512, .stride = 2, .per_image = true });
 }
 
@@ -357,7 +385,8 @@ static void refusals(struct optest *t)
     struct optest_weight w = optest_weight(t, 20, 12, 3, OPTEST_BIAS);
     struct tensor x = picture(t, 1, 8, 6, 12, 0, NULL), x8 = picture(t, 1, 8, 6, 8, 0, NULL);
     struct tensor y = picture(t, 1, 8, 6, 20, 0, NULL), small = picture(t, 1, 4, 6, 20, 0, NULL);
-    struct tensor other = picture(t, 1, 8, 5, 4, 0, NULL), two = picture(t, 2, 8, 6, 12, 0, NULL);
+    struct optest_weight beside = optest_weight_and_shortcut(t, 20, 12, 3, 4, OPTEST_BIAS);
+    struct tensor four = picture(t, 1, 8, 6, 4, 0, NULL), other = picture(t, 1, 8, 5, 4, 0, NULL), two = picture(t, 2, 8, 6, 12, 0, NULL);
 
     op_conv2d(optest_pass(t), y, x8, &w.device, NULL, NULL);
     optest_refused(t, "conv2d: x has 8 channels, the weight takes 12");
@@ -371,8 +400,14 @@ static void refusals(struct optest *t)
     optest_refused(t, "conv2d: y must be [1, 8, 6, 20]");
     op_conv2d(optest_pass(t), y, two, &w.device, NULL, NULL);
     optest_refused(t, "conv2d: x and y must be [N, H, W, C] of one type");
-    op_conv2d(optest_pass(t), y, x8, &w.device, &(struct conv) { .x2 = other }, NULL);
-    optest_refused(t, "conv2d: x and x2 differ in size or type");
+    op_conv2d(optest_pass(t), y, x, &w.device, &(struct conv) { .shortcut = x8 }, NULL);
+    optest_refused(t, "conv2d: the shortcut has 8 channels, the weight takes 0");
+    op_conv2d(optest_pass(t), y, x, &beside.device, NULL, NULL);
+    optest_refused(t, "conv2d: the shortcut has 0 channels, the weight takes 4");
+    op_conv2d(optest_pass(t), y, x, &beside.device, &(struct conv) { .shortcut = other }, NULL);
+    optest_refused(t, "conv2d: the shortcut and y differ in size or type");
+    op_conv2d(optest_pass(t), y, x, &beside.device, &(struct conv) { .shortcut = four }, &(struct epilogue) { .act = OP_ACT_SILU });
+    optest_refused(t, "conv2d: a shortcut goes with no activation");
     op_conv2d(optest_pass(t), y, x, &w.device, &(struct conv) { .upsample = true, .stride = 2 }, NULL);
     optest_refused(t, "conv2d: upsampling goes with stride 1 and an odd kernel");
     op_conv2d(optest_pass(t), y, x, &w.device, NULL, &(struct epilogue) { .residual = x });
@@ -388,8 +423,9 @@ int main(void)
     static const struct optest_case cases[] = {
         { "2x16x16x320 -> 320 per image", resblock_first },
         { "8x8x1280 -> 320 residual", resblock_second },
-        { "1x1, 640 + 320 -> 320", skip_1x1 },
-        { "13x11x(20 + 12) -> 36, all of the epilogue", two_sources },
+        { "1x1, 640 -> 320", of_1x1 },
+        { "13x11x20 -> 36, all of the epilogue", all_of_the_epilogue },
+        { "shortcuts", shortcuts },
         { "latent in, 4 -> 320", latent_in },
         { "latent out, 320 -> 4", latent_out },
         { "three colours", three_colours },

@@ -61,24 +61,36 @@ static void place(const struct open_file *f, struct stored *s)
     s->offset = safetensors_find(f->st, s->name)->offset;
 }
 
+/* What row k of a source row's values is: the parts' one below the other where they are stacked. 0 beyond them. */
+static float value_of(const struct pack_recipe *recipe, const float *straight, uint32_t row, uint32_t k)
+{
+    for (uint32_t i = 0; i < (recipe->stacked ? recipe->part_count : 1); i++) {
+        const struct stored *part = &recipe->parts[i];
+        uint32_t own = part->shape[1], channels = own < recipe->channels ? recipe->channels : own;
+        uint32_t taps = part->shape[2] * part->shape[3];
+        if (k < taps * channels)
+            return k % channels < own ? straight[((size_t)row * own + k % channels) * taps + k / channels] : 0;
+        k -= taps * channels;
+        straight += stored_count(part);
+    }
+    return 0;
+}
+
 /* The layout as pack.h defines it, element by element. */
 static void check_weight(const struct pack_recipe *recipe, const uint16_t *packed, const float *straight)
 {
     struct pack_shape s;
     struct tinct_err err;
-    uint32_t file_channels = recipe->parts[0].shape[1];
 
     assert_true(pack_shape(&s, recipe, &err));
     for (uint32_t n = 0; n < s.n_padded; n++)
         for (uint32_t k = 0; k < s.k_padded; k++) {
-            uint32_t tap = k / s.channels, channel = k % s.channels, row = n;
-            float want = 0;
+            uint32_t row = n;
             if (recipe->geglu) {
                 uint32_t value = n / 8 * 4 + n % 4;
                 row = n % 8 < 4 ? value : s.n / 2 + value;
             }
-            if (n < s.n && k < s.k && channel < file_channels)
-                want = straight[((size_t)row * file_channels + channel) * s.taps + tap];
+            float want = n < s.n ? value_of(recipe, straight, row, k) : 0;
             float got = convert_f16_to_f32(packed[((size_t)(n / 64) * s.k_padded + k) * 64 + n % 64]);
             if (got != want)
                 fail_msg("column %u, row %u: got %g, want %g", (unsigned)n, (unsigned)k, (double)got, (double)want);
@@ -181,6 +193,43 @@ static void parts_follow_each_other_without_a_gap(void **state)
     safetensors_close(f.st);
 }
 
+static void stacked_parts_lie_below_each_other(void **state)
+{
+    static const uint32_t outputs[] = { 37, 128 };
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct open_file f = { 0 };
+        struct pack_recipe recipe = { .part_count = 2, .stacked = true };
+        struct pack_shape shape;
+        struct tinct_err err;
+        uint32_t n = outputs[i];
+        float out[128], two[256];
+        tensor_file_begin(&f.file);
+        recipe.parts[1] = add(&f, "skip", DTYPE_BF16, 2, (uint32_t[]) { n, 70 }, 5);
+        recipe.parts[0] = add(&f, "conv", DTYPE_F16, 4, (uint32_t[]) { n, 13, 3, 3 }, 77);
+        struct stored bias = add(&f, "b", DTYPE_F16, 1, &n, 9), other = add(&f, "c", DTYPE_F32, 1, &n, 300);
+        save(&f);
+        run_and_check(&f, &recipe, 2);
+        assert_true(pack_shape(&shape, &recipe, &err));
+        assert_true(shape.n == n && shape.k == 9 * 13 + 70 && shape.channels == 13 && shape.taps == 9);
+
+        place(&f, &bias);
+        place(&f, &other);
+        for (uint32_t c = 0; c < 2 * n; c++) two[c] = (float)c;
+        for (int from_memory = 0; from_memory < 2; from_memory++) {
+            struct pack_job job = { .form = PACK_VECTOR_F32, .out = out, .values = from_memory ? two : NULL,
+                                    .recipe = { .parts = { bias, other }, .part_count = 2, .stacked = true } };
+            memset(out, 0xff, sizeof out);
+            assert_true(pack_run(&job, 1, 1, &err));
+            for (uint32_t c = 0; c < (n + 63) / 64 * 64; c++) {
+                float want = from_memory ? (float)(2 * c + n) : value_at(c + 9) + value_at(c + 300);
+                assert_true(out[c] == (c < n ? want : 0.0f));
+            }
+        }
+        safetensors_close(f.st);
+    }
+}
+
 static void geglu_interleaves_values_and_gates(void **state)
 {
     static const uint32_t outputs[] = { 8, 128, 200, 256 };
@@ -272,6 +321,12 @@ static void what_cannot_be_packed_is_named(void **state)
     recipe = (struct pack_recipe) { .parts = { good, good }, .part_count = 2 };
     recipe.parts[1].shape[1] = 32;
     check_refused(pack_shape(&shape, &recipe, &err), &err, TINCT_ERR_FORMAT, "good: its inputs or kernel differ");
+    recipe = (struct pack_recipe) { .parts = { good, good }, .part_count = 2, .stacked = true };
+    recipe.parts[1].shape[0] = 32;
+    check_refused(pack_shape(&shape, &recipe, &err), &err, TINCT_ERR_FORMAT, "good: its outputs differ from those it is added to");
+    recipe = (struct pack_recipe) { .parts = { good, good }, .part_count = 2, .stacked = true };
+    recipe.parts[0].shape[1] = recipe.parts[1].shape[1] = (1 << 19) + 1;
+    check_refused(pack_shape(&shape, &recipe, &err), &err, TINCT_ERR_FORMAT, "good: more than 2^20 inputs");
     recipe = (struct pack_recipe) { .parts = { good }, .part_count = 1, .geglu = true };
     recipe.parts[0].shape[0] = 60;
     check_refused(pack_shape(&shape, &recipe, &err), &err, TINCT_ERR_FORMAT, "good: a GEGLU's outputs");
@@ -280,6 +335,9 @@ static void what_cannot_be_packed_is_named(void **state)
     size_t bytes;
     job = (struct pack_job) { .form = PACK_VECTOR_F32, .recipe = { .parts = { good }, .part_count = 1 } };
     check_refused(pack_job_bytes(&bytes, &job, &err), &err, TINCT_ERR_FORMAT, "good: a vector has 1 dimension");
+    job.recipe = (struct pack_recipe) { .parts = { row, row }, .part_count = 2, .stacked = true };
+    job.recipe.parts[1].shape[0] = 4;
+    check_refused(pack_job_bytes(&bytes, &job, &err), &err, TINCT_ERR_FORMAT, "row: its length differs from that of what it is added to");
     safetensors_close(f.st);
 }
 
@@ -308,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_of_every_shape_and_type),
         cmocka_unit_test(parts_follow_each_other_without_a_gap),
+        cmocka_unit_test(stacked_parts_lie_below_each_other),
         cmocka_unit_test(geglu_interleaves_values_and_gates),
         cmocka_unit_test(plain_forms_keep_the_order),
         cmocka_unit_test(what_cannot_be_packed_is_named),

@@ -358,6 +358,7 @@ struct device *cpu_device_open(const struct device_options *options, struct tinc
     d->base.log = options->log;
     d->base.log_user = options->log_user;
     describe(&d->base.info, isa, d->threads);
+    d->base.joins_shortcuts = d->table->joins;
     d->base.stores_f16 = find_kernel(d, "gemm", "f16") && !(act && !strcmp(act, "f32"));
     if (act && !strcmp(act, "f16") && !d->base.stores_f16)
         device_log(&d->base, TINCT_LOG_WARN, "TINCT_ACT=f16: a processor stores activations in f16 with --precision fast on AMX, else in f32");

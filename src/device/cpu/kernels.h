@@ -37,6 +37,7 @@ struct cpu_kernel {
 struct cpu_kernel_table {
     const struct cpu_kernel *const *kernels;
     uint32_t count;
+    bool joins;                            /* gemm converts its inputs, so that one of another kind costs nothing more */
     /* A loop of multiply-adds on registers, for the peak: runs it `rounds` times, gives the FLOP done; *sink
      * takes the sums. NULL where the set has no such products. */
     double (*peak_f32)(uint32_t rounds, float *sink);

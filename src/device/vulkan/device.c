@@ -124,6 +124,7 @@ static bool choose_storage(struct vulkan *v, const struct device_options *option
 
     d->fast = options->precision == TINCT_PRECISION_FAST ||
               (options->precision == TINCT_PRECISION_DEFAULT && !v->software);
+    d->joins_shortcuts = true;
     d->stores_f16 = d->fast && d->info.fast_f16;
     if (!forced || !*forced) return true;
     if (strcmp(forced, "f16") && strcmp(forced, "f32"))

@@ -35,7 +35,7 @@ static uint32_t threads(const struct vulkan *v, uint32_t on_gpu)
 static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struct vk_plan *plan)
 {
     const uint32_t rows = 16, lanes = v->limits.subgroup;
-    bool any_channels = p->c1 % 8 || p->c2 % 8;
+    bool any_channels = p->c1 % 8 || p->c2 % 8 || p->c3 % 8;
 
     constant(plan, lanes);
     constant(plan, any_channels);
@@ -56,6 +56,7 @@ static void gemm_tile(const struct gemm_params *p, struct vk_plan *plan)
     constant(plan, plain);
     constant(plan, p->act);
     constant(plan, phases);
+    constant(plan, p->c2 > 0);
     plan->groups = (uint64_t)(phases ? 4 * div_up(p->rows / 4, tile) : div_up(p->rows, tile)) * div_up(p->cols, 64);
     plan->rounds = p->k / 2;
 }
@@ -66,7 +67,8 @@ static bool matrix_takes(const struct vulkan *v, const struct dispatch *d, const
     const struct gemm_params *p = d->params;
 
     return v->core == CORE_MATRIX && !plan->texel && !strcmp(d->variant, "f16") && p->c1 % 8 == 0 && p->c2 % 8 == 0 &&
-           p->x1_stride % 8 == 0 && p->x2_stride % 8 == 0 && d->reads[0].offset % 16 == 0 && d->reads[1].offset % 16 == 0;
+           p->c3 % 8 == 0 && p->x1_stride % 8 == 0 && p->x2_stride % 8 == 0 && p->x3_stride % 8 == 0 &&
+           d->reads[0].offset % 16 == 0 && d->reads[1].offset % 16 == 0 && d->reads[6].offset % 16 == 0;
 }
 
 /* Slices of k, where one picture pair's tiles would leave units idle. It decides in which order sums are taken, so it
@@ -140,6 +142,7 @@ static void gemm_matrix(const struct vulkan *v, const struct gemm_params *p, str
     constant(plan, plain);
     constant(plan, p->act);
     constant(plan, phases == 4);
+    constant(plan, p->c2 > 0);
     plan->groups = (uint64_t)phases * div_up(p->rows / phases, tile.rows) * div_up(p->cols, tile.columns) * plan->split;
     plan->rounds = p->k / 32 * 24;
 }
@@ -300,7 +303,7 @@ static const struct kernel {
     const char *reads, *writes;
     void (*plan)(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan);
 } kernels[] = {
-    { "gemm", "f32 f16", { "gemm_soft", "gemm_tile" }, "aawffa", "a", plan_gemm },
+    { "gemm", "f32 f16", { "gemm_soft", "gemm_tile" }, "aawffaa", "a", plan_gemm },
     { "attention", "f32 f16", { "attention_soft", "attention_tile" }, "aaa", "a", plan_attention },
     { "group_norm_stats", "f32 f16", { "group_norm_stats", "group_norm_stats" }, "aa", "f", plan_group_norm_stats },
     { "group_norm_finish", "f32", { "group_norm_finish", "group_norm_finish" }, "f", "f", plan_rows },

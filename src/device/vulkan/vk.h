@@ -201,7 +201,7 @@ struct vk_head {
     uint32_t shifts;                     /* binding i begins (shifts >> 4 i & 15) * 8 bytes before its span */
 };
 
-enum { VK_PUSH_BYTES = 128, VK_MAX_BINDINGS = 8, VK_MAX_CONSTANTS = 12 };
+enum { VK_PUSH_BYTES = 128, VK_MAX_BINDINGS = 9, VK_MAX_CONSTANTS = 12 };
 
 /* What an operand's elements are: texel views have a format. */
 enum { OPERAND_ACTIVATION = 'a', OPERAND_FLOAT = 'f', OPERAND_WEIGHT = 'w' };

@@ -11,11 +11,9 @@ enum { UNET_GROUPS = 32, UNET_MAX_DEPTH = 10 };
 struct unet_resblock {
     uint32_t in, out;                   /* channels */
     struct norm norm1, norm2;           /* [in], [out] */
-    struct weight conv1, conv2;         /* [out, in, 3, 3], [out, out, 3, 3] */
+    struct weight conv1, conv2;         /* [out, in, 3, 3]; [out, out, 3, 3], and where in != out the skip's [out, in, 1, 1] */
     struct weight time;                 /* [out, T] */
     uint32_t shift_first;               /* its first column among all blocks' shifts */
-    bool has_skip;                      /* in != out */
-    struct weight skip;                 /* [out, in, 1, 1] */
 };
 
 struct unet_attention_block {           /* self-attention, cross-attention, GEGLU feed-forward */

@@ -59,8 +59,8 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     struct gemm_item *it = &m->item;
 
     CPU_NAME(gemm_begin)(a, plan, index, K_BLOCK, it);
-    for (uint32_t k = 0; k < it->k; k += it->block) {
-        uint32_t length = least(it->k - k, it->block);
+    for (uint32_t k = 0, length; k < it->k; k += length) {
+        length = gemm_length(it, k);
         CPU_NAME(gemm_block)(a, it, k, length);
         multiply(a, m, k, length);
     }

@@ -16,7 +16,7 @@
 static uint32_t chunk_of(const struct gemm_params *p, uint32_t products)
 {
     uint32_t most = products == 1 ? SINGLE_CHUNK : CHUNK;
-    return p->kernel_h * p->kernel_w * (p->c1 + p->c2) <= most ? most : CHUNK / 4;
+    return p->kernel_h * p->kernel_w * p->c1 <= most && !p->c2 ? most : CHUNK / 4;
 }
 
 /* Where k is one chunk, sums are stored before the next panel's are made: an item may have any number of panels. */
@@ -99,6 +99,13 @@ VEC_INLINE void multiply_panel(const struct gemm_params *p, struct amx_item *m, 
 
 /* ---- items ---------------------------------------------------------------------------- */
 
+/* Of the taps, or of a shortcut, which is a 1x1 convolution. */
+static void choose_products(struct amx_item *m, uint32_t taps_products, bool own)
+{
+    m->products = own ? 3 : taps_products;
+    m->numbers = m->products == 3 ? 2 : 1;
+}
+
 static void add_panel(const struct cpu_args *a, struct amx_item *m, uint32_t panel, bool first, bool last, bool another)
 {
     const struct gemm_params *p = a->params;
@@ -112,26 +119,30 @@ static void add_panel(const struct cpu_args *a, struct amx_item *m, uint32_t pan
     if (last) CPU_NAME(gemm_store)(a, &m->item, panel, 0, m->item.rows);
 }
 
-static void run_block(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m)
+static void run_block(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m,
+                      uint32_t products)
 {
     const struct gemm_params *p = a->params;
-    uint32_t all = p->c1 + p->c2, channels;
+    uint32_t all = p->c1 + p->c2 + p->c3, channels;
 
     CPU_NAME(amx_begin_block)(a, plan, index, m);
     for (uint32_t c = 0; c < all; c += channels) {
+        choose_products(m, products, c >= p->c1);
         channels = CPU_NAME(amx_load_channels)(a, m, c);
         for (uint32_t panel = 0; panel < m->item.panels; panel++)
             add_panel(a, m, panel, c == 0, c + channels == all, panel + 1 < m->item.panels);
     }
 }
 
-static void run_rows(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m)
+static void run_rows(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m,
+                     uint32_t products)
 {
     struct gemm_item *it = &m->item;
 
-    CPU_NAME(gemm_begin)(a, plan, index, chunk_of(a->params, m->products), it);
-    for (uint32_t k = 0; k < it->k; k += it->block) {
-        uint32_t length = least(it->k - k, it->block);
+    CPU_NAME(gemm_begin)(a, plan, index, chunk_of(a->params, products), it);
+    for (uint32_t k = 0, length; k < it->k; k += length) {
+        length = gemm_length(it, k);
+        choose_products(m, products, k >= it->taps_k);
         CPU_NAME(gemm_block)(a, it, k, length);
         CPU_NAME(amx_load_rows)(a->params, m, length);
         if (length == it->k)
@@ -147,11 +158,9 @@ static void run(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t 
 {
     static const struct amx_config config = AMX_ALL_TILES;
 
-    m->products = products;
-    m->numbers = products == 3 ? 2 : 1;
     _tile_loadconfig(&config);
-    if (CPU_NAME(amx_has_blocks)(a->params)) run_block(a, plan, index, m);
-    else run_rows(a, plan, index, m);
+    if (CPU_NAME(amx_has_blocks)(a->params)) run_block(a, plan, index, m, products);
+    else run_rows(a, plan, index, m, products);
     _tile_release();
 }
 

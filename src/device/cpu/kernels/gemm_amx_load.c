@@ -15,7 +15,8 @@ static bool has_phases(const struct gemm_params *p)
 bool CPU_NAME(amx_has_blocks)(const struct gemm_params *p)
 {
     bool plain = p->stride == 1 && p->upsample == 1 && p->kernel_h * p->kernel_w > 1 && p->kernel_w <= 3;
-    return (plain || has_phases(p)) && p->c1 % STEP == 0 && p->c2 % STEP == 0 && p->in_w >= 12;
+    return (plain || has_phases(p)) && p->c1 % STEP == 0 && p->c2 % STEP == 0 && p->c3 % STEP == 0 &&
+           p->in_w >= 12;
 }
 
 static uint32_t even(uint32_t n, uint32_t most)
@@ -89,7 +90,7 @@ void CPU_NAME(amx_begin_block)(const struct cpu_args *a, const struct cpu_plan *
     m->block.pitch = m->block.w + it->kernel_w - 1;
     it->rows = (m->block.h - 1) * m->block.pitch + m->block.w;
     it->room = parts(it->rows, SUM_ROWS) * SUM_ROWS;
-    it->k = (c.phases == 4 ? 4 : p->kernel_h * p->kernel_w) * (p->c1 + p->c2);
+    it->taps_k = (c.phases == 4 ? 4 : p->kernel_h * p->kernel_w) * p->c1;
     find_places(p, m);
 }
 
@@ -116,10 +117,11 @@ static void load_pixel(struct amx_item *m, uint32_t slot, uint32_t pixel, const 
     else load_elements(m, to, from, length, ahead, false, false);
 }
 
+static const float zeros[CHUNK / 4];
+
 /* The block and its border, from the first tap of its first row on; zeros outside the picture. */
-static void load_block(const struct gemm_params *p, struct amx_item *m, const void *x, uint32_t stride, uint32_t channels)
+static void load_block(const struct gemm_params *p, struct amx_item *m, const void *x, uint32_t channels)
 {
-    static const float zeros[CHUNK_CHANNELS];
     const struct amx_block *b = &m->block;
     bool phases = has_phases(p);
     int32_t top = (int32_t)(b->y + m->item.phase / 2) - (int32_t)p->pad_top;
@@ -131,37 +133,70 @@ static void load_block(const struct gemm_params *p, struct amx_item *m, const vo
             uint32_t iy = (uint32_t)(top + (int32_t)line), ix = (uint32_t)(left + (int32_t)column);    /* negative: huge */
             bool inside = iy < p->in_h && ix < p->in_w;
             size_t pixel = ((size_t)b->image * p->in_h + iy) * p->in_w + ix;
-            load_pixel(m, 0, line * b->pitch + column, inside ? stored_at(x, pixel * stride, m->item.f16) : zeros, channels,
-                       AHEAD * stride);
+            load_pixel(m, 0, line * b->pitch + column, inside ? stored_at(x, pixel * p->x1_stride, m->item.f16) : zeros, channels,
+                       AHEAD * p->x1_stride);
         }
 }
 
-uint32_t CPU_NAME(amx_load_channels)(const struct cpu_args *a, struct amx_item *m, uint32_t first)
+/* Slots for so many channels of so many pixels. */
+static void lay_out(struct amx_item *m, uint32_t channels, uint32_t pixels)
+{
+    m->next_strip = STRIP * STEP;
+    m->next_slot = pixels * STEP;
+    m->next_number = channels / STEP * m->next_slot;
+    m->item.run_count = m->steps = 0;
+}
+
+/* A run of all the slots, seen `pixel` on. */
+static void add_steps(struct amx_item *m, uint32_t channels, uint32_t pixel)
+{
+    for (uint32_t slot = 0; slot < channels / STEP; slot++, m->steps++) {
+        m->slot[m->steps] = slot;
+        m->pixel[m->steps] = pixel;
+    }
+}
+
+/* Channels of x1, which all taps see. */
+static uint32_t load_taps(const struct cpu_args *a, struct amx_item *m, uint32_t first)
 {
     const struct gemm_params *p = a->params;
     struct gemm_item *it = &m->item;
-    bool second = first >= p->c1;
-    uint32_t taps = it->k / (p->c1 + p->c2), most = m->numbers == 1 && taps > 4 ? STEP : CHUNK_CHANNELS;
-    uint32_t channels = least((second ? p->c1 + p->c2 : p->c1) - first, most), slots = channels / STEP;
-    uint32_t pixels = it->room + (taps / it->kernel_w - 1) * m->block.pitch + it->kernel_w - 1;
+    uint32_t taps = it->taps_k / p->c1, most = m->numbers == 1 && taps > 4 ? STEP : CHUNK_CHANNELS;
+    uint32_t channels = least(p->c1 - first, most);
 
-    m->next_strip = STRIP * STEP;
-    m->next_slot = pixels * STEP;
-    m->next_number = slots * m->next_slot;
-    load_block(p, m, second ? stored_at(a->reads[1], first - p->c1, a->f16) : stored_at(a->reads[0], first, a->f16),
-               second ? p->x2_stride : p->x1_stride, channels);
-    it->run_count = m->steps = 0;
+    lay_out(m, channels, it->room + (taps / it->kernel_w - 1) * m->block.pitch + it->kernel_w - 1);
+    load_block(p, m, stored_at(a->reads[0], first, a->f16), channels);
     for (uint32_t tap = 0; tap < taps; tap++) {
         struct gemm_run *run = &it->runs[it->run_count++];
         *run = (struct gemm_run) { .ky = (int32_t)(tap / it->kernel_w), .kx = (int32_t)(tap % it->kernel_w),
                                    .length = channels };
         CPU_NAME(gemm_run_weights)(p, it, run, first);
-        for (uint32_t slot = 0; slot < slots; slot++, m->steps++) {
-            m->slot[m->steps] = slot;
-            m->pixel[m->steps] = tap / it->kernel_w * m->block.pitch + tap % it->kernel_w;
-        }
+        add_steps(m, channels, tap / it->kernel_w * m->block.pitch + tap % it->kernel_w);
     }
     return channels;
+}
+
+/* Channels of x2 and x3, of which a row sees its own. */
+static uint32_t load_own(const struct cpu_args *a, struct amx_item *m, uint32_t first)
+{
+    struct gemm_item *it = &m->item;
+    struct gemm_run *run = it->runs;
+
+    CPU_NAME(gemm_own_run)(a, it, run, first, CHUNK / 4);
+    lay_out(m, run->length, it->room);
+    it->run_count = 1;
+    for (uint32_t r = 0; r < it->rows; r++) {
+        const void *from = it->places[r].out == GEMM_NO_ROW ? zeros : CPU_NAME(gemm_pixel)(a->params, it, run, &it->places[r]);
+        load_pixel(m, 0, r, from, run->length, AHEAD * run->stride);
+    }
+    add_steps(m, run->length, 0);
+    return run->length;
+}
+
+uint32_t CPU_NAME(amx_load_channels)(const struct cpu_args *a, struct amx_item *m, uint32_t first)
+{
+    const struct gemm_params *p = a->params;
+    return first < p->c1 ? load_taps(a, m, first) : load_own(a, m, first - p->c1);
 }
 
 /* Runs that are whole steps go straight to their places, others by way of a whole row. */

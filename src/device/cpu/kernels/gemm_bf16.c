@@ -104,8 +104,8 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
         return;
     }
     CPU_NAME(gemm_begin)(a, plan, index, K_BLOCK, it);
-    for (uint32_t k = 0; k < it->k; k += it->block) {
-        uint32_t length = least(it->k - k, it->block);
+    for (uint32_t k = 0, length; k < it->k; k += length) {
+        length = gemm_length(it, k);
         CPU_NAME(gemm_block)(a, it, k, length);
         load_inputs(a->params, m, length);
         for (uint32_t panel = 0; panel < it->panels; panel++) multiply_panel(a, m, panel, k, length);

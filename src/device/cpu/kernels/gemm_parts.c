@@ -84,8 +84,10 @@ void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan,
     it->shift = phases ? 0 : p->upsample - 1;
     it->seen_h = it->shift ? p->out_h : p->in_h;
     it->seen_w = it->shift ? p->out_w : p->in_w;
-    it->k = taps * (p->c1 + p->c2);                          /* what a panel holds beyond is zero */
-    it->block = even_part(it->k, most, 32);
+    it->taps_k = taps * p->c1;
+    it->k = it->taps_k + p->c2 + p->c3;                      /* what a panel holds beyond is zero, or another's */
+    it->block = even_part(it->taps_k, most, 32);
+    it->own_block = p->c2 ? even_part(p->c2 + p->c3, most, 32) : 0;
     if (phases) find_phase_places(p, it);
     else find_places(p, it);
 }
@@ -110,9 +112,13 @@ static void add_tap(struct gemm_run *run, uint32_t w, float factor)
 void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_item *it, struct gemm_run *run, uint32_t c)
 {
     static const uint32_t first[2][2] = { { 0, 1 }, { 0, 2 } }, end[2][2] = { { 1, 3 }, { 2, 3 } };   /* [phase][tap] */
-    uint32_t channels = p->c1 + p->c2, down = it->phase / 2, right = it->phase % 2;
+    uint32_t channels = p->c1, down = it->phase / 2, right = it->phase % 2;
 
     run->w_count = 0;
+    if (run->own) {
+        add_tap(run, it->taps_k + c, 1);
+        return;
+    }
     if (p->flags & GEMM_WINOGRAD) {
         for (uint32_t tap = 0; tap < 9; tap++)
             add_tap(run, tap * channels + c, winograd[it->phase / 6][tap / 3] * winograd[it->phase % 6][tap % 3]);
@@ -126,21 +132,36 @@ void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_i
         for (uint32_t x = first[right][run->kx]; x < end[right][run->kx]; x++) add_tap(run, (y * 3 + x) * channels + c, 1);
 }
 
+void CPU_NAME(gemm_own_run)(const struct cpu_args *a, const struct gemm_item *it, struct gemm_run *run, uint32_t c,
+                            uint32_t most)
+{
+    const struct gemm_params *p = a->params;
+    bool third = c >= p->c2;
+
+    *run = (struct gemm_run) {
+        .own = true, .x = third ? stored_at(a->reads[6], c - p->c2, a->f16) : stored_at(a->reads[1], c, a->f16),
+        .stride = third ? p->x3_stride : p->x2_stride, .length = least(most, (third ? p->c2 + p->c3 : p->c2) - c),
+    };
+    CPU_NAME(gemm_run_weights)(p, it, run, c);
+}
+
 void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32_t first, uint32_t length)
 {
     const struct gemm_params *p = a->params;
-    uint32_t channels = p->c1 + p->c2, end = first + length, count = 0;
+    uint32_t end = first + length, count = 0;
 
     for (uint32_t k = first; k < end; k += it->runs[count++].length) {
-        uint32_t tap = k / channels, c = k % channels;
-        bool second = c >= p->c1;
-        it->runs[count] = (struct gemm_run) {
-            .ky = (int32_t)(tap / it->kernel_w), .kx = (int32_t)(tap % it->kernel_w),
-            .x = second ? stored_at(a->reads[1], c - p->c1, a->f16) : stored_at(a->reads[0], c, a->f16),
-            .stride = second ? p->x2_stride : p->x1_stride,
-            .length = least(end - k, (second ? channels : p->c1) - c),
+        struct gemm_run *run = &it->runs[count];
+        uint32_t tap = k / p->c1, c = k % p->c1;
+        if (k >= it->taps_k) {
+            CPU_NAME(gemm_own_run)(a, it, run, k - it->taps_k, end - k);
+            continue;
+        }
+        *run = (struct gemm_run) {
+            .ky = (int32_t)(tap / it->kernel_w), .kx = (int32_t)(tap % it->kernel_w), .x = stored_at(a->reads[0], c, a->f16),
+            .stride = p->x1_stride, .length = least(end - k, p->c1 - c),
         };
-        CPU_NAME(gemm_run_weights)(p, it, &it->runs[count], c);
+        CPU_NAME(gemm_run_weights)(p, it, run, c);
     }
     it->run_count = count;
 }
@@ -150,6 +171,7 @@ const void *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_
 {
     uint32_t y = (uint32_t)(place->y + run->ky), x = (uint32_t)(place->x + run->kx);
 
+    if (run->own) return stored_at(run->x, (size_t)place->out * run->stride, it->f16);
     if (y >= it->seen_h || x >= it->seen_w) return zeros;
     return stored_at(run->x, (size_t)(place->first + (y >> it->shift) * p->in_w + (x >> it->shift)) * run->stride, it->f16);
 }

@@ -30,6 +30,7 @@ struct gemm_place {            /* what row's first tap sees */
 };
 
 struct gemm_run {              /* part of k inside one tap and one source */
+    bool own;                  /* of x2 or x3: a row sees itself */
     int32_t ky, kx;
     const void *x;             /* that source from the first channel on */
     uint32_t stride, length;
@@ -44,7 +45,8 @@ struct gemm_item {
     uint32_t kernel_w;
     uint32_t seen_h, seen_w, shift;    /* pixels that taps see, and how far to shift them to a source pixel */
     uint32_t panel, panels;
-    uint32_t k, block;                 /* all of k that has inputs; rows of w in a block */
+    uint32_t k, taps_k;                /* all of k that has inputs, and that of taps */
+    uint32_t block, own_block;         /* rows of w in a block of taps, and of the rest: no block has both */
     bool f16;                          /* inputs and y are f16 */
     struct gemm_place places[MOST_ROWS];
     struct gemm_run runs[MOST_RUNS];   /* of the block at hand */
@@ -57,11 +59,12 @@ struct gemm_item {
  * 3 where nothing may be rounded. Most of the work is in 3x3 convolutions and in a transformer's wide layers: those round
  * both. A 1x1 convolution takes all that a block is given past that block, as it is: where it is off, everything is.
  * Square layers stand between; so do a text's layers, where a second product costs nothing beside reading the weights.
- * SD1.5's UNet is then off by 8.5e-3; by 9.6e-3 if its 1x1 convolutions round, by 1.2e-2 if all do. */
+ * SD1.5's UNet is then off by 8.5e-3; by 9.6e-3 if its 1x1 convolutions round, by 1.2e-2 if all do. This tells of the taps:
+ * a shortcut is a 1x1 convolution. */
 static inline uint32_t gemm_fast_products(const struct gemm_params *p)
 {
     const uint32_t few_rows = 128;               /* of one image, or text */
-    bool square = p->cols == p->c1 + p->c2, picture = p->out_h > 1;
+    bool square = p->cols == p->c1, picture = p->out_h > 1;
 
     if (p->kernel_h * p->kernel_w > 1) return 1;
     if (picture) return 3;
@@ -82,8 +85,18 @@ struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits
 void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, uint32_t most,
                           struct gemm_item *it);
 
+/* How long the block is that begins with k. */
+static inline uint32_t gemm_length(const struct gemm_item *it, uint32_t k)
+{
+    return k < it->taps_k ? least(it->taps_k - k, it->block) : least(it->k - k, it->own_block);
+}
+
 /* Finds the runs of k in [k, k + length). */
 void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32_t k, uint32_t length);
+
+/* The run of x2 or x3 that begins with channel c of both and has `most` of them at most. */
+void CPU_NAME(gemm_own_run)(const struct cpu_args *a, const struct gemm_item *it, struct gemm_run *run, uint32_t c,
+                            uint32_t most);
 
 /* The rows of w that a run begins with: channel c of its tap, or of those of a 3x3 kernel that its weights are a sum of. */
 void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_item *it, struct gemm_run *run, uint32_t c);

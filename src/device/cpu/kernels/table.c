@@ -36,5 +36,5 @@ static const struct cpu_kernel *const kernels[] = {
 
 const struct cpu_kernel_table CPU_NAME(table) = {
     .kernels = kernels, .count = sizeof kernels / sizeof kernels[0],
-    .peak_f32 = CPU_NAME(peak_f32), .peak_bf16 = PEAK_BF16,
+    .joins = VEC_AMX, .peak_f32 = CPU_NAME(peak_f32), .peak_bf16 = PEAK_BF16,
 };
