@@ -94,6 +94,17 @@ void op_group_norm_apply(struct pass *pass, struct tensor y, struct tensor x, st
  * Refused: y and x differ in shape or type; gamma or beta not [C]. Source: arXiv:1607.06450, torch.nn.LayerNorm. */
 void op_layer_norm(struct pass *pass, struct tensor y, struct tensor x, const struct norm *norm, float eps);
 
+enum { OP_MIX_RESULTS = 8 };
+
+/* Sums of a few tensors, with weights that are read whenever the pass runs:  y_m = sum_k a[k][m] x_k
+ *
+ *   y  [M, ...]  M = 1..OP_MIX_RESULTS; f32, or as activations are; may be entries of x
+ *   x  [K, ...]  f32, or as activations are; an entry holds as many values as one of y, a multiple of 4
+ *   a  [K, OP_MIX_RESULTS] f32; columns beyond M do not count. Where one is 0, x_k is left out, whatever it holds
+ *
+ * Sums are fp32 in the order of k. Refused: sizes that do not fit each other. */
+void op_mix(struct pass *pass, struct tensor y, struct tensor x, struct tensor a);
+
 /* A packed weight rebuilt from its pristine values, rounded once:  y = round_f16(w0 + delta + a b)
  *
  *   y       [panels, k, 64] f16, as tensor/pack.h lays weights out; may be w0

@@ -8,6 +8,7 @@
 #include "gemm.h"
 #include "group_norm.h"
 #include "lora_merge.h"
+#include "mix.h"
 
 static uint32_t div_up(uint32_t n, uint32_t by)
 {
@@ -295,6 +296,19 @@ static void plan_lora_merge(const struct vulkan *v, const struct dispatch *d, st
     plan->rounds = p->ranks / 4 + 1;
 }
 
+/* ---- sampling ---------------------------------------------------------------------------- */
+
+static void plan_mix(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
+{
+    const struct mix_params *p = d->params;
+    uint32_t all = threads(v, 64);
+
+    constant(plan, all);
+    constant(plan, p->flags);
+    plan->groups = div_up(p->count / 4, all);
+    plan->rounds = p->operands + 1;
+}
+
 /* ---- the table ------------------------------------------------------------------------------ */
 
 static const struct kernel {
@@ -311,6 +325,7 @@ static const struct kernel {
     { "group_norm_whole", "f32 f16", { NULL, "group_norm_whole" }, "aaff", "a", plan_group_norm_whole },
     { "layer_norm", "f32 f16", { "layer_norm", "layer_norm" }, "aff", "a", plan_rows },
     { "lora_merge", "f32", { "lora_merge", "lora_merge" }, "wffff", "wf", plan_lora_merge },
+    { "mix", "f32 f16", { "mix", "mix" }, "aff", "af", plan_mix },
 };
 
 static const struct kernel *find(const char *name)

@@ -1,0 +1,46 @@
+// y[m] = sum_k a[k][m] x[k], see mix.h.
+//
+// An invocation owns a quad of elements: it reads all operands there before it writes any result, so y may be in x.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 0) const uint THREADS = 64u;
+layout(constant_id = 1) const uint FLAGS = 0u;
+
+#include "mix.h"
+
+PARAMS(mix_params);
+READS(0, x);
+READS_FLOAT(1, x_float);
+READS_FLOAT(2, a);
+layout(binding = 3) writeonly buffer W3 { QUAD y[]; };
+layout(binding = 4) writeonly buffer W4 { vec4 y_float[]; };
+uint y_at = QUADS(SHIFT(3)), y_float_at = SHIFT(4) / 2u;
+
+vec4 operand(uint quad)
+{
+    return (FLAGS & MIX_X_FLOAT) != 0u ? LD4(x_float, quad) : LD4(x, quad);
+}
+
+void main()
+{
+    uint quads = p.count / 4u, i = GROUP * THREADS + gl_LocalInvocationID.x;
+    if (i >= quads) return;
+
+    vec4 sums[MIX_RESULTS];
+    [[unroll]] for (uint m = 0u; m < MIX_RESULTS; m++) sums[m] = vec4(0.0);
+    for (uint k = 0u; k < p.operands; k++) {
+        vec4 v = operand(k * quads + i), weights[2] = vec4[2](LD4(a, 2u * k), LD4(a, 2u * k + 1u));
+        [[unroll]] for (uint m = 0u; m < MIX_RESULTS; m++) {
+            float w = weights[m / 4u][m % 4u];
+            sums[m] += w == 0.0 ? vec4(0.0) : w * v;
+        }
+    }
+    [[unroll]] for (uint m = 0u; m < MIX_RESULTS; m++) {
+        if (m >= p.results) break;
+        if ((FLAGS & MIX_Y_FLOAT) != 0u) y_float[y_float_at + m * quads + i] = sums[m];
+        else y[y_at + m * quads + i] = QUAD(sums[m]);
+    }
+}

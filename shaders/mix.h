@@ -1,0 +1,22 @@
+/* Parameters of mix on every device, read by C and GLSL.
+ *
+ *   y[m][i] = sum over k of a[k][m] x[k][i]      fp32, k ascending; where a[k][m] is 0, x[k] is left out whatever it holds
+ *
+ * reads:  x [operands, count], activations in the first place or f32 in the second; a [operands, MIX_RESULTS] f32
+ * writes: y [results, count], activations in the first place or f32 in the second. It may be in x, element on element:
+ *         whoever writes elements i has read all of x there
+ * columns = count, a multiple of 4; results 1..MIX_RESULTS. Variants "f32", "f16": what activations are. */
+#ifndef TINCT_SHADER_MIX_H
+#define TINCT_SHADER_MIX_H
+#include "types.h"
+
+#define MIX_RESULTS 8u
+
+#define MIX_X_FLOAT 1u   /* x is f32 where activations are f16 */
+#define MIX_Y_FLOAT 2u   /* y is */
+
+struct mix_params {
+    uint operands, results, count;
+    uint flags;
+};
+#endif

@@ -1,0 +1,131 @@
+#include "ops/optest.h"
+
+struct mix_case {
+    uint32_t results, operands, count;
+    bool x_float, y_float;              /* f32 where activations are f16 */
+    bool in_place;                      /* y is x's entries from the second on */
+    float size;                         /* of x's values */
+};
+
+/* At most K roundings of fp32, of a product and of the sum so far, and one to what is stored. */
+static void definition(const struct optest *t, const struct mix_case *c, const float *x, const float *a, double *want, double *tolerance)
+{
+    for (size_t m = 0; m < c->results; m++)
+        for (size_t i = 0; i < c->count; i++) {
+            double sum = 0, absolute = 0;
+            for (size_t k = 0; k < c->operands; k++) {
+                double product = a[k * OP_MIX_RESULTS + m] == 0 ? 0 : (double)a[k * OP_MIX_RESULTS + m] * x[k * c->count + i];
+                sum += product;
+                absolute += fabs(product);
+            }
+            want[m * c->count + i] = sum;
+            tolerance[m * c->count + i] = c->operands * 0x1p-24 * absolute + (c->y_float ? 0 : optest_store(t, sum));
+        }
+}
+
+/* Weights of a sampler: most are 0 or 1. */
+static float *random_weights(struct optest *t, uint32_t operands)
+{
+    float *a = optest_random_f32(t, (size_t)operands * OP_MIX_RESULTS, 0, 8);
+
+    for (uint32_t i = 0; i < operands * OP_MIX_RESULTS; i++)
+        if (a[i] > 0) a[i] = i % 3 ? 0 : 1;
+    return a;
+}
+
+static void mix_of(struct optest *t, struct mix_case c)
+{
+    enum dtype x_type = c.x_float ? DTYPE_F32 : t->dtype, y_type = c.y_float ? DTYPE_F32 : t->dtype;
+    size_t operands = (size_t)c.operands * c.count, results = (size_t)c.results * c.count;
+    float *x = c.x_float ? optest_random_f32(t, operands, 0, c.size) : optest_random(t, operands, 0, c.size);
+    float *a = random_weights(t, c.operands);
+    double *want = optest_host(t, results * sizeof *want), *tolerance = optest_host(t, results * sizeof *tolerance);
+    struct tensor xt = optest_tensor(t, x_type, 2, (uint32_t[]) { c.operands, c.count }, x);
+    struct tensor at = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { c.operands, OP_MIX_RESULTS }, a);
+    struct tensor yt = c.in_place ? tensor_image(xt, 1, c.results) : optest_tensor(t, y_type, 2, (uint32_t[]) { c.results, c.count }, NULL);
+
+    op_mix(optest_pass(t), yt, xt, at);
+    optest_run(t);
+    definition(t, &c, x, a, want, tolerance);
+    float *got = optest_read(t, c.in_place ? xt : yt);
+    if (c.in_place) {
+        assert_memory_equal(got, x, c.count * sizeof *got);
+        got += c.count;
+    }
+    optest_all_written(t, got, results);
+    optest_close(t, got, want, tolerance, c.results, c.count);
+}
+
+static void sampler_512(struct optest *t)
+{
+    mix_of(t, (struct mix_case) { 8, 10, 64 * 64 * 4, .x_float = true, .y_float = true, .size = 15 });
+}
+static void in_place(struct optest *t)
+{
+    mix_of(t, (struct mix_case) { 7, 11, 13 * 37 * 4, .x_float = true, .y_float = true, .in_place = true, .size = 15 });
+}
+static void guidance(struct optest *t) { mix_of(t, (struct mix_case) { 1, 33, 13 * 37 * 4, .y_float = true, .size = 3 }); }
+static void to_the_unet(struct optest *t) { mix_of(t, (struct mix_case) { 1, 9, 13 * 37 * 4, .x_float = true, .size = 3 }); }
+static void activations(struct optest *t) { mix_of(t, (struct mix_case) { 3, 5, 1028, .size = 3 }); }
+static void a_row_of_a_table(struct optest *t)
+{
+    mix_of(t, (struct mix_case) { 1, 32, 20160, .x_float = true, .y_float = true, .size = 2 });
+}
+static void smallest(struct optest *t) { mix_of(t, (struct mix_case) { 1, 1, 4, .size = 1 }); }
+/* Of 8 lanes, as the soft core has them; larger workgroups are for latents that no picture has. */
+static void beyond_65535_groups(struct optest *t)
+{
+    mix_of(t, (struct mix_case) { 1, 2, 8 * 4 * (65535 + 3) + 4, .x_float = true, .y_float = true, .size = 1 });
+}
+
+/* An operand of weight 0 may hold anything, as a place that nobody has written yet does; one of weight 1 alone is a copy. */
+static void weights_of_0_and_1_are_exact(struct optest *t)
+{
+    enum { COUNT = 36 };
+    float *x = optest_random_f32(t, 3 * COUNT, 0, 1000), a[3 * OP_MIX_RESULTS] = { [OP_MIX_RESULTS] = 1, [1] = 2 };
+
+    for (int i = 0; i < COUNT; i++) x[i] = i % 2 ? NAN : INFINITY;
+    x[COUNT] = 0x1p-140f;                    /* may become 0, nothing else */
+    struct tensor xt = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { 3, COUNT }, x);
+    struct tensor at = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { 3, OP_MIX_RESULTS }, a);
+    struct tensor yt = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { 2, COUNT }, NULL);
+    op_mix(optest_pass(t), yt, xt, at);
+    optest_run(t);
+    float *got = optest_read(t, yt);
+    assert_true(got[0] == 0 || got[0] == 0x1p-140f);
+    assert_memory_equal(got + 1, x + COUNT + 1, (COUNT - 1) * sizeof *got);
+    for (int i = 0; i < COUNT; i++) assert_false(isfinite(got[COUNT + i]));
+}
+
+static void refusals(struct optest *t)
+{
+    struct tensor a = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { 3, OP_MIX_RESULTS }, NULL);
+    struct tensor x = optest_tensor(t, t->dtype, 4, (uint32_t[]) { 3, 2, 2, 4 }, NULL);
+    struct tensor y = optest_tensor(t, DTYPE_F32, 3, (uint32_t[]) { 1, 4, 4 }, NULL);
+    struct tensor nine = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { 9, 16 }, NULL);
+    struct tensor large = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { 1, 20 }, NULL);
+
+    op_mix(optest_pass(t), nine, x, a);
+    optest_refused(t, "mix: 1 to 8 results");
+    op_mix(optest_pass(t), large, x, a);
+    optest_refused(t, "mix: y's entries must be as large as x's");
+    op_mix(optest_pass(t), y, tensor_image(x, 0, 2), a);
+    optest_refused(t, "mix: a must be f32 [2, 8]");
+}
+
+int main(void)
+{
+    static const struct optest_case cases[] = {
+        { "10 operands of 64x64x4", sampler_512 },
+        { "in place", in_place },
+        { "33 activations to f32", guidance },
+        { "f32 to activations", to_the_unet },
+        { "activations alone", activations },
+        { "a row of a table", a_row_of_a_table },
+        { "one operand of 4", smallest },
+        { "beyond 65535 groups", beyond_65535_groups },
+        { "weights of 0 and 1 are exact", weights_of_0_and_1_are_exact },
+        { "refusals", refusals },
+    };
+    return optest_main(cases, sizeof cases / sizeof *cases);
+}
