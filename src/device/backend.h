@@ -21,9 +21,12 @@ struct backend {
 
     /* Turn pass->calls into something that can be replayed, in pass->compiled. All spans are final. */
     bool (*pass_compile)(struct pass *pass, struct tinct_err *err);
-    bool (*pass_run)(struct pass *pass, struct tinct_err *err);
+    bool (*pass_start)(struct pass *pass, struct tinct_err *err);
+    bool (*pass_times)(struct pass *pass, struct tinct_err *err);   /* of a run that is done, into its calls; NULL: they are there */
     uint64_t (*pass_bytes)(const struct pass *pass);       /* that pass_compile takes; NULL: nothing to speak of */
-    void (*pass_free)(struct pass *pass);      /* frees pass->compiled, which is not NULL */
+    void (*pass_free)(struct pass *pass);      /* frees pass->compiled, which is not NULL, and waits for what is under way */
+    void (*poll)(struct device *device);       /* brings device->done up to date; NULL: it always is, and so is wait */
+    bool (*wait)(struct device *device, uint64_t started, struct tinct_err *err);   /* until device->done is there */
 
     double (*peak_gflops)(struct device *device, bool bf16);   /* NULL: not measured on this device */
 };
@@ -36,6 +39,8 @@ struct device {                  /* first member of each backend's own struct */
     bool stores_f16;             /* activations are f16 */
     bool joins_shortcuts;        /* see device.h */
     bool keep_times;
+    uint64_t started, done;      /* how much was given to it, how much of that is known to be done; the backend counts */
+    struct device_counts counts; /* reads and writes: device.c; waits: the backend */
     struct buffer *scratch;      /* working memory of all passes; NULL before the first */
     uint64_t scratch_serial;     /* another number for each such buffer: passes follow it when they run */
     void (*log)(void *user, enum tinct_log_level level, const char *line);

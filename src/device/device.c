@@ -162,6 +162,27 @@ void device_log(const struct device *device, enum tinct_log_level level, const c
     device->log(device->log_user, level, line);
 }
 
+uint64_t device_started(const struct device *device)
+{
+    return device->started;
+}
+
+bool device_is_done(struct device *device, uint64_t started)
+{
+    if (device->done < started && device->backend->poll) device->backend->poll(device);
+    return device->done >= started;
+}
+
+bool device_wait(struct device *device, uint64_t started, struct tinct_err *err)
+{
+    return !device->backend->wait || device->backend->wait(device, started, err);
+}
+
+struct device_counts device_counts(const struct device *device)
+{
+    return device->counts;
+}
+
 struct buffer *buffer_create(struct device *device, uint64_t size, struct tinct_err *err)
 {
     return device->backend->buffer_create(device, size ? size : SPAN_ALIGN, err);
@@ -210,12 +231,14 @@ static bool range_is_inside(const struct buffer *b, uint64_t offset, uint64_t si
 
 bool buffer_write(struct buffer *buffer, uint64_t offset, const void *data, uint64_t size, struct tinct_err *err)
 {
+    buffer->device->counts.writes++;
     return range_is_inside(buffer, offset, size, err) &&
            buffer->device->backend->buffer_write(buffer, offset, data, size, err);
 }
 
 bool buffer_read(struct buffer *buffer, uint64_t offset, void *data, uint64_t size, struct tinct_err *err)
 {
+    buffer->device->counts.reads++;
     return range_is_inside(buffer, offset, size, err) &&
            buffer->device->backend->buffer_read(buffer, offset, data, size, err);
 }

@@ -102,7 +102,10 @@ void buffer_own(struct buffer *buffer, uint64_t offset, uint64_t size);
 bool device_takes_files(const struct device *device);          /* buffer_of_file is not in vain */
 void buffer_free(struct buffer *buffer);                       /* NULL is fine */
 uint64_t buffer_size(const struct buffer *buffer);
-void *buffer_map(struct buffer *buffer);                       /* host pointer, or NULL where memory is not shared */
+void *buffer_map(struct buffer *buffer);                       /* host pointer, or NULL where memory is not shared; not to be
+                                                                  touched while work is under way that uses it */
+
+/* Both take their place behind everything that was started: a write does not wait for it, a read does. */
 bool buffer_write(struct buffer *buffer, uint64_t offset, const void *data, uint64_t size, struct tinct_err *err);
 bool buffer_read(struct buffer *buffer, uint64_t offset, void *data, uint64_t size, struct tinct_err *err);
 
@@ -142,8 +145,22 @@ uint64_t pass_own_bytes(const struct pass *pass);              /* what it will t
 /* Finish recording: the first failure, or scratch that does not fit (how many MiB are missing). Once is enough. */
 bool pass_end(struct pass *pass, struct tinct_err *err);
 bool pass_run(struct pass *pass, struct tinct_err *err);       /* replays it and waits */
-void pass_free(struct pass *pass);                             /* NULL is fine */
+bool pass_start(struct pass *pass, struct tinct_err *err);     /* replays it behind what was started before, and does not wait */
+void pass_free(struct pass *pass);                             /* NULL is fine; waits for what is under way */
 uint32_t pass_dispatches(const struct pass *pass);
+
+/* What was started and is under way: a number that goes up with everything that is started, and whether all up to such a
+ * number is done. A device that works on the caller's own thread (cpu) has it done when pass_start returns. What went wrong
+ * on the way is told by the next wait. */
+uint64_t device_started(const struct device *device);
+bool device_is_done(struct device *device, uint64_t started);
+bool device_wait(struct device *device, uint64_t started, struct tinct_err *err);
+
+/* How often, since the device was opened, it was read from and written to, and somebody waited for it: for tests. */
+struct device_counts {
+    uint64_t reads, writes, waits;
+};
+struct device_counts device_counts(const struct device *device);
 
 /* Times of the last run, where the device was asked to keep them before pass_end. */
 struct dispatch_time {

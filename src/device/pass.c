@@ -172,11 +172,19 @@ bool pass_end(struct pass *pass, struct tinct_err *err)
     return pass->ended;
 }
 
-bool pass_run(struct pass *pass, struct tinct_err *err)
+bool pass_start(struct pass *pass, struct tinct_err *err)
 {
     if (!pass || !pass->ended) return tinct_fail(err, TINCT_ERR_INTERNAL, "a pass is run before it was recorded");
     bool moved = pass->scratch_peak && pass->scratch_serial != pass->device->scratch_serial;
-    return (!moved || compile(pass, err)) && pass->device->backend->pass_run(pass, err);
+    return (!moved || compile(pass, err)) && pass->device->backend->pass_start(pass, err);
+}
+
+bool pass_run(struct pass *pass, struct tinct_err *err)
+{
+    if (!pass_start(pass, err)) return false;
+    struct device *device = pass->device;
+    bool times = device->keep_times && device->backend->pass_times;
+    return device_wait(device, device->started, err) && (!times || device->backend->pass_times(pass, err));
 }
 
 void pass_free(struct pass *pass)

@@ -441,7 +441,8 @@ bool merge_rebuild(struct weights *ws, const struct rebuild *list, uint32_t coun
                    bool *touched, struct tinct_err *err)
 {
     struct run run = { .ws = ws, .options = options, .told = ATOMIC_FLAG_INIT };
-    bool ok = plan(&run, list, count, err);
+    struct device *device = weights_device(ws);
+    bool ok = device_wait(device, device_started(device), err) && plan(&run, list, count, err);   /* it may be at work with them */
 
     weights_settle(ws);
     if (ok) thread_for(count, options->threads, own_one, &(struct list) { ws, list });

@@ -336,6 +336,62 @@ static void passes_live_side_by_side(struct optest *t)
     assert_memory_equal(optest_read(t, b.y), b1, 512 * sizeof(float));
 }
 
+/* 100 runs of a pass, none waited for, each with weights of its own: more than a device keeps under way. A write that came
+ * too early or too late leaves a sum without one of them, or with one twice. */
+static void sums_up(struct optest *t)
+{
+    enum { RUNS = 100, COUNT = 64 * 64 * 4 };
+    float a[2 * OP_MIX_RESULTS] = { 1 }, *x = optest_host(t, 2 * COUNT * sizeof *x), want = 0;
+    struct tinct_err err;
+
+    for (int i = 0; i < COUNT; i++) x[COUNT + i] = (float)(i % 7);
+    struct tensor xt = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { 2, COUNT }, x);     /* a sum, and what is added to it */
+    struct tensor at = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { 2, OP_MIX_RESULTS }, a);
+    op_mix(optest_pass(t), tensor_image(xt, 0, 1), xt, at);
+    optest_run(t);                           /* adds nothing */
+    struct device_counts before = device_counts(t->device);
+    for (int run = 1; run <= RUNS; run++) {
+        a[OP_MIX_RESULTS] = (float)run;
+        want += (float)run;
+        if (!buffer_write(at.buffer, at.offset, a, sizeof a, &err) || !pass_start(t->pass, &err)) fail_msg("%s", err.text);
+    }
+    uint64_t all = device_started(t->device);
+    float *sum = optest_read(t, tensor_image(xt, 0, 1));
+    struct device_counts after = device_counts(t->device);
+    for (int i = 0; i < COUNT; i++) assert_true(sum[i] == want * (float)(i % 7));
+    assert_true(device_is_done(t->device, all) && device_wait(t->device, all, &err));
+    assert_int_equal(after.writes - before.writes, RUNS);
+    assert_int_equal(after.reads - before.reads, 1);
+}
+
+static void what_is_started_keeps_its_order(struct optest *t)
+{
+    sums_up(t);
+    setenv("TINCT_VULKAN_STAGING", "1", 1);      /* as where the host does not see the device's memory */
+    optest_reopen(t, 1);
+    unsetenv("TINCT_VULKAN_STAGING");
+    sums_up(t);
+}
+
+/* A pass is freed, and its operands, while it is at work. */
+static void what_is_freed_is_waited_for(struct optest *t)
+{
+    struct tinct_err err;
+    struct rows r = small_rows(t);
+    struct buffer *other = buffer_create(t->device, 1 << 20, &err);
+    struct pass *pass = pass_begin(t->device);
+
+    assert_non_null(other);
+    for (int i = 0; i < 200; i++) op_layer_norm(pass, r.y, r.x, &r.norm, 1e-5f);
+    bool ok = pass_end(pass, &err) && pass_start(pass, &err) && pass_start(pass, &err);
+    uint64_t all = device_started(t->device);
+    buffer_free(other);
+    pass_free(pass);
+    if (!ok) fail_msg("%s", err.text);
+    assert_true(device_is_done(t->device, all));
+    optest_all_written(t, optest_read(t, r.y), 512);
+}
+
 static void times_are_kept_on_request(struct optest *t)
 {
     struct rows r = small_rows(t);
@@ -372,6 +428,8 @@ int main(void)
         { "any number of threads gives the same bytes", any_number_of_threads_gives_the_same_bytes },
         { "dispatches follow one another", dispatches_follow_one_another },
         { "passes live side by side", passes_live_side_by_side },
+        { "what is started keeps its order", what_is_started_keeps_its_order },
+        { "what is freed is waited for", what_is_freed_is_waited_for },
         { "times are kept on request", times_are_kept_on_request },
     };
     return optest_main(cases, sizeof cases / sizeof *cases);

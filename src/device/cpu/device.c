@@ -225,6 +225,7 @@ static bool pass_execute(struct pass *pass, struct tinct_err *err)
     double begun = now_ms();
 
     (void)err;
+    pass->device->done = ++pass->device->started;
 #pragma omp parallel num_threads(p->threads)
     {
         unsigned char *memory = p->memories + p->memory * (size_t)omp_get_thread_num();
@@ -295,7 +296,7 @@ static const struct backend cpu_backend = {
     .close = device_release, .memory_free = memory_free, .validation_messages = validation_messages,
     .buffer_create = buffer_make, .buffer_of_file = buffer_from_file, .buffer_own = buffer_take_over,
     .buffer_free = buffer_release, .buffer_write = buffer_put, .buffer_read = buffer_get,
-    .has_kernel = has_kernel, .pass_compile = pass_compile, .pass_run = pass_execute, .pass_bytes = pass_bytes, .pass_free = pass_release,
+    .has_kernel = has_kernel, .pass_compile = pass_compile, .pass_start = pass_execute, .pass_bytes = pass_bytes, .pass_free = pass_release,
     .peak_gflops = peak_gflops,
 };
 

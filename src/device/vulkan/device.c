@@ -23,8 +23,11 @@ static const struct backend vulkan_backend = {
     .buffer_read = vk_buffer_read,
     .has_kernel = vk_has_kernel,
     .pass_compile = vk_pass_compile,
-    .pass_run = vk_pass_run,
+    .pass_start = vk_pass_start,
+    .pass_times = vk_pass_times,
     .pass_free = vk_pass_free,
+    .poll = vk_poll,
+    .wait = vk_wait,
 };
 
 int vulkan_device_list(struct device_info *infos, int room)
@@ -215,7 +218,7 @@ struct device *vulkan_device_open(const struct device_options *options, int inde
     vk_fault_arm(v, getenv("TINCT_VULKAN_FAULT"));
     if (!vk_instance_open(&v->instance, options, validation, err) || !pick(v, index, err) ||
         !choose_storage(v, options, err) || !choose_core(v, err) || !logical_device(v, err) ||
-        !vk_memory_open(v, err) || !vk_pipelines_open(v, options->cache_dir, err)) {
+        !vk_fences_open(v, err) || !vk_memory_open(v, err) || !vk_pipelines_open(v, options->cache_dir, err)) {
         vulkan_close(&v->base);
         return NULL;
     }
@@ -231,6 +234,7 @@ static void vulkan_close(struct device *device)
         if (v->DeviceWaitIdle) v->DeviceWaitIdle(v->device);
         vk_pipelines_close(v);
         vk_memory_close(v);
+        vk_fences_close(v);
         v->DestroyDevice(v->device, NULL);
     }
     vk_instance_close(&v->instance);

@@ -13,7 +13,7 @@ struct vk_block {
     struct vk_block *next;
 };
 
-static const uint64_t block_bytes = 64u << 20, staging_bytes = 32u << 20;
+static const uint64_t block_bytes = 64u << 20;
 static const double mib = 1024.0 * 1024.0;
 
 /* ---- which memory ---------------------------------------------------------------- */
@@ -191,8 +191,8 @@ static bool bind(struct vulkan *v, struct vk_buffer *b, struct tinct_err *err)
     return true;
 }
 
-static bool transfer_begin(struct vulkan *v, struct tinct_err *err);
-static bool transfer_run(struct vulkan *v, struct tinct_err *err);
+static VkCommandBuffer transfer_begin(struct vulkan *v, struct tinct_err *err);
+static bool transfer_start(struct vulkan *v, struct tinct_err *err);
 
 static bool fill_with_zeros(struct vulkan *v, struct vk_buffer *b, struct tinct_err *err)
 {
@@ -200,9 +200,10 @@ static bool fill_with_zeros(struct vulkan *v, struct vk_buffer *b, struct tinct_
         memset(b->base.map, 0, b->base.size);
         return true;
     }
-    if (!transfer_begin(v, err)) return false;
-    v->CmdFillBuffer(v->transfer, b->handle, 0, VK_WHOLE_SIZE, 0);
-    return transfer_run(v, err);
+    VkCommandBuffer commands = transfer_begin(v, err);
+    if (!commands) return false;
+    v->CmdFillBuffer(commands, b->handle, 0, VK_WHOLE_SIZE, 0);
+    return transfer_start(v, err);
 }
 
 struct buffer *vk_buffer_create(struct device *device, uint64_t size, struct tinct_err *err)
@@ -239,7 +240,7 @@ void vk_buffer_free(struct buffer *buffer)
     struct vk_buffer *b = vk_buffer_of(buffer);
     struct vulkan *v = vulkan_of(buffer->device);
 
-    if (v->lost) v->DeviceWaitIdle(v->device);          /* the wait that failed may have left it at work */
+    vk_settle(v);
     if (b->handle) v->DestroyBuffer(v->device, b->handle, NULL);
     if (b->block) {
         struct vk_buffer **link = &b->block->first;
@@ -252,30 +253,44 @@ void vk_buffer_free(struct buffer *buffer)
 
 /* ---- reading and writing from the host ------------------------------------------------------ */
 
-static bool transfer_begin(struct vulkan *v, struct tinct_err *err)
+/* The commands of a copy behind everything that was started. NULL on failure. */
+static VkCommandBuffer transfer_begin(struct vulkan *v, struct tinct_err *err)
 {
+    struct vk_transfer *t = &v->transfers[v->transfer_next];
     VkCommandBufferBeginInfo begin = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT };
     VkMemoryBarrier earlier = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                 .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
                                 .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT };
 
-    if (!vk_ok(v, VK_TRY(v, FAULT_RECORD, v->BeginCommandBuffer(v->transfer, &begin)), "recording a copy", err))
-        return false;
-    v->CmdPipelineBarrier(v->transfer, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1,
+    if (!vk_wait(&v->base, t->serial, err) ||
+        !vk_ok(v, VK_TRY(v, FAULT_RECORD, v->BeginCommandBuffer(t->commands, &begin)), "recording a copy", err))
+        return VK_NULL_HANDLE;
+    v->CmdPipelineBarrier(t->commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1,
                           &earlier, 0, NULL, 0, NULL);
-    return true;
+    return t->commands;
 }
 
-static bool transfer_run(struct vulkan *v, struct tinct_err *err)
+static bool transfer_start(struct vulkan *v, struct tinct_err *err)
 {
+    struct vk_transfer *t = &v->transfers[v->transfer_next];
     VkMemoryBarrier later = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                               .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT, .dstAccessMask = VK_ACCESS_HOST_READ_BIT };
 
-    v->CmdPipelineBarrier(v->transfer, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &later, 0,
+    v->CmdPipelineBarrier(t->commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &later, 0,
                           NULL, 0, NULL);
-    return vk_ok(v, VK_TRY(v, FAULT_RECORD, v->EndCommandBuffer(v->transfer)), "recording a copy", err) &&
-           vk_submit(v, v->transfer, v->transfer_fence, err) && vk_wait(v, v->transfer_fence, err);
+    if (!vk_ok(v, VK_TRY(v, FAULT_RECORD, v->EndCommandBuffer(t->commands)), "recording a copy", err) ||
+        !vk_submit(v, t->commands, err))
+        return false;
+    t->serial = v->base.started;
+    v->transfer_next = (v->transfer_next + 1) % VK_TRANSFERS;
+    return true;
+}
+
+/* Where buffers are mapped, only what is written while the device is at work goes through it. */
+static uint64_t staging_bytes(const struct vulkan *v)
+{
+    return v->mapped ? 4u << 20 : 32u << 20;
 }
 
 static struct vk_buffer *staging_buffer(struct vulkan *v, struct tinct_err *err)
@@ -289,8 +304,8 @@ static struct vk_buffer *staging_buffer(struct vulkan *v, struct tinct_err *err)
         return NULL;
     }
     b->base.device = &v->base;
-    b->base.size = staging_bytes;
-    if (!create_handle(v, b, staging_bytes, err)) goto fail;
+    b->base.size = staging_bytes(v);
+    if (!create_handle(v, b, b->base.size, err)) goto fail;
     v->GetBufferMemoryRequirements(v->device, b->handle, &need);
     struct vk_block *block = block_create(v, need.size, v->staging_type, true, err);
     if (!block) goto fail;
@@ -305,29 +320,50 @@ fail:
     return NULL;
 }
 
+/* Room for up to *size bytes, which becomes what there is: half of the staging buffer, so that the other half is filled
+ * while it is copied. Waits where copies under way want all of it. */
+static unsigned char *staging_take(struct vulkan *v, uint64_t *size, uint64_t *at, struct tinct_err *err)
+{
+    struct vk_buffer *staging = staging_buffer(v, err);
+    uint64_t half = staging_bytes(v) / 2;
+
+    if (!staging) return NULL;
+    if (*size > half) *size = half;
+    if (v->staging_used + *size > staging_bytes(v) || device_is_done(&v->base, v->base.started)) {
+        if (!vk_wait(&v->base, v->base.started, err)) return NULL;
+        v->staging_used = 0;
+    }
+    *at = v->staging_used;
+    v->staging_used += (*size + SPAN_ALIGN - 1) / SPAN_ALIGN * SPAN_ALIGN;
+    return (unsigned char *)staging->base.map + *at;
+}
+
 static bool copy(struct vulkan *v, VkBuffer to, uint64_t to_at, VkBuffer from, uint64_t from_at, uint64_t size,
                  struct tinct_err *err)
 {
-    if (!transfer_begin(v, err)) return false;
-    v->CmdCopyBuffer(v->transfer, from, to, 1, &(VkBufferCopy) { from_at, to_at, size });
-    return transfer_run(v, err);
+    VkCommandBuffer commands = transfer_begin(v, err);
+
+    if (!commands) return false;
+    v->CmdCopyBuffer(commands, from, to, 1, &(VkBufferCopy) { from_at, to_at, size });
+    return transfer_start(v, err);
 }
 
 bool vk_buffer_write(struct buffer *b, uint64_t offset, const void *data, uint64_t size, struct tinct_err *err)
 {
     struct vulkan *v = vulkan_of(b->device);
 
-    if (b->map) {
+    if (b->map && device_is_done(b->device, b->device->started)) {
         memcpy((unsigned char *)b->map + offset, data, size);
         return true;
     }
-    struct vk_buffer *staging = staging_buffer(v, err);
-    for (uint64_t done = 0, n; staging && done < size; done += n) {
-        n = size - done < staging_bytes ? size - done : staging_bytes;
-        memcpy(staging->base.map, (const unsigned char *)data + done, n);
-        if (!copy(v, vk_buffer_of(b)->handle, offset + done, staging->handle, 0, n, err)) return false;
+    for (uint64_t done = 0, n, at; done < size; done += n) {
+        n = size - done;
+        unsigned char *room = staging_take(v, &n, &at, err);
+        if (!room) return false;
+        memcpy(room, (const unsigned char *)data + done, n);
+        if (!copy(v, vk_buffer_of(b)->handle, offset + done, v->staging->handle, at, n, err)) return false;
     }
-    return staging != NULL;
+    return true;
 }
 
 bool vk_buffer_read(struct buffer *b, uint64_t offset, void *data, uint64_t size, struct tinct_err *err)
@@ -335,16 +371,19 @@ bool vk_buffer_read(struct buffer *b, uint64_t offset, void *data, uint64_t size
     struct vulkan *v = vulkan_of(b->device);
 
     if (b->map && v->cached) {
+        if (!vk_wait(b->device, b->device->started, err)) return false;
         memcpy(data, (const unsigned char *)b->map + offset, size);
         return true;
     }
-    struct vk_buffer *staging = staging_buffer(v, err);
-    for (uint64_t done = 0, n; staging && done < size; done += n) {
-        n = size - done < staging_bytes ? size - done : staging_bytes;
-        if (!copy(v, staging->handle, 0, vk_buffer_of(b)->handle, offset + done, n, err)) return false;
-        memcpy((unsigned char *)data + done, staging->base.map, n);
+    for (uint64_t done = 0, n, at; done < size; done += n) {
+        n = size - done;
+        unsigned char *room = staging_take(v, &n, &at, err);
+        if (!room || !copy(v, v->staging->handle, at, vk_buffer_of(b)->handle, offset + done, n, err) ||
+            !vk_wait(b->device, b->device->started, err))
+            return false;
+        memcpy((unsigned char *)data + done, room, n);
     }
-    return staging != NULL;
+    return true;
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------ */
@@ -354,17 +393,18 @@ static bool transfer_open(struct vulkan *v, struct tinct_err *err)
     VkCommandPoolCreateInfo pool = { .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                      .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
                                      .queueFamilyIndex = v->family };
-    VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
+    VkCommandBuffer commands[VK_TRANSFERS];
 
     if (!vk_ok(v, VK_TRY(v, FAULT_RECORD, v->CreateCommandPool(v->device, &pool, NULL, &v->transfer_pool)),
-               "making a command pool", err) ||
-        !vk_ok(v, VK_TRY(v, FAULT_RECORD, v->CreateFence(v->device, &fence, NULL, &v->transfer_fence)),
-               "making a fence", err))
+               "making a command pool", err))
         return false;
     VkCommandBufferAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                         .commandPool = v->transfer_pool, .commandBufferCount = 1 };
-    return vk_ok(v, VK_TRY(v, FAULT_RECORD, v->AllocateCommandBuffers(v->device, &info, &v->transfer)),
-                 "making a command buffer", err);
+                                         .commandPool = v->transfer_pool, .commandBufferCount = VK_TRANSFERS };
+    if (!vk_ok(v, VK_TRY(v, FAULT_RECORD, v->AllocateCommandBuffers(v->device, &info, commands)),
+               "making a command buffer", err))
+        return false;
+    for (int i = 0; i < VK_TRANSFERS; i++) v->transfers[i].commands = commands[i];
+    return true;
 }
 
 /* What a buffer like ours may lie in is asked of a real one. */
@@ -386,6 +426,5 @@ void vk_memory_close(struct vulkan *v)
     if (v->nothing) vk_buffer_free(&v->nothing->base);
     if (v->partials) vk_buffer_free(&v->partials->base);
     if (v->staging) vk_buffer_free(&v->staging->base);
-    if (v->transfer_fence) v->DestroyFence(v->device, v->transfer_fence, NULL);
     if (v->transfer_pool) v->DestroyCommandPool(v->device, v->transfer_pool, NULL);
 }

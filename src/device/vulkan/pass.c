@@ -255,22 +255,17 @@ static bool piece_begin(struct recorder *r, struct tinct_err *err)
     struct vk_pass *p = r->p;
     VkCommandBufferAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
                                          .commandPool = p->pool, .commandBufferCount = 1 };
-    VkCommandBufferBeginInfo begin = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO };
-    VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
-    struct vk_piece *pieces = realloc(p->pieces, (p->piece_count + 1) * sizeof *pieces);
+    VkCommandBufferBeginInfo begin = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                       .flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT };    /* started again before it is done */
+    VkCommandBuffer *pieces = realloc(p->pieces, (p->piece_count + 1) * sizeof *pieces);
 
     if (!pieces) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory to record a pass");
     p->pieces = pieces;
-    struct vk_piece *piece = &pieces[p->piece_count];
-    if (!vk_ok(v, VK_TRY(v, FAULT_RECORD, v->CreateFence(v->device, &fence, NULL, &piece->fence)), "making a fence",
-               err))
+    if (!vk_ok(v, VK_TRY(v, FAULT_RECORD, v->AllocateCommandBuffers(v->device, &info, &pieces[p->piece_count])),
+               "making a command buffer", err))
         return false;
-    p->piece_count++;
-    if (!vk_ok(v, VK_TRY(v, FAULT_RECORD, v->AllocateCommandBuffers(v->device, &info, &piece->commands)),
-               "making a command buffer", err) ||
-        !vk_ok(v, VK_TRY(v, FAULT_RECORD, v->BeginCommandBuffer(piece->commands, &begin)), "recording", err))
-        return false;
-    r->commands = piece->commands;
+    r->commands = pieces[p->piece_count++];
+    if (!vk_ok(v, VK_TRY(v, FAULT_RECORD, v->BeginCommandBuffer(r->commands, &begin)), "recording", err)) return false;
     r->flops = 0;
     r->hazards.read_count = r->hazards.write_count = 0;
     barrier(r, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_ACCESS_MEMORY_WRITE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
@@ -451,8 +446,7 @@ void vk_pass_free(struct pass *pass)
     struct vulkan *v = vulkan_of(pass->device);
     struct vk_pass *p = pass->compiled;
 
-    if (v->lost) v->DeviceWaitIdle(v->device);
-    for (uint32_t i = 0; i < p->piece_count; i++) v->DestroyFence(v->device, p->pieces[i].fence, NULL);
+    vk_settle(v);
     if (p->queries) v->DestroyQueryPool(v->device, p->queries, NULL);
     if (p->pool) v->DestroyCommandPool(v->device, p->pool, NULL);
     if (p->descriptors) v->DestroyDescriptorPool(v->device, p->descriptors, NULL);

@@ -36,7 +36,8 @@
     X(AllocateCommandBuffers) X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdBindPipeline)                   \
     X(CmdBindDescriptorSets) X(CmdPushConstants) X(CmdDispatch) X(CmdPipelineBarrier) X(CmdCopyBuffer)       \
     X(CmdFillBuffer) X(CmdResetQueryPool) X(CmdWriteTimestamp) X(CreateQueryPool) X(DestroyQueryPool)        \
-    X(GetQueryPoolResults) X(CreateFence) X(DestroyFence) X(ResetFences) X(WaitForFences) X(QueueSubmit)
+    X(GetQueryPoolResults) X(CreateFence) X(DestroyFence) X(ResetFences) X(WaitForFences) X(QueueSubmit)\
+    X(GetFenceStatus)
 
 #define VK_MEMBER(name) PFN_vk##name name;
 
@@ -99,13 +100,21 @@ struct vk_limits {
 enum vk_fault { FAULT_DEVICE, FAULT_MEMORY, FAULT_BUFFER, FAULT_VIEW, FAULT_PIPELINE, FAULT_RECORD, FAULT_SUBMIT,
                 FAULT_WAIT, FAULT_KINDS };
 
+enum { VK_IN_FLIGHT = 64, VK_TRANSFERS = 8 };
+
+struct vk_transfer {                     /* a copy under way */
+    VkCommandBuffer commands;
+    uint64_t serial;                     /* of its submit */
+};
+
 struct vulkan {
-    struct device base;
+    struct device base;                  /* started and done count submits */
     struct vk_instance instance;
     VK_DEVICE_FUNCTIONS(VK_MEMBER)
     VkPhysicalDevice gpu;
     VkDevice device;
     VkQueue queue;
+    VkFence fences[VK_IN_FLIGHT];        /* submit n has number n % VK_IN_FLIGHT */
     uint32_t family;
     enum vk_core core;
     struct vk_matrix matrix;
@@ -120,11 +129,12 @@ struct vulkan {
     bool cached;                         /* and reading through it is quick */
     struct vk_block *blocks;
     struct vk_buffer *staging;           /* made when first needed */
+    uint64_t staging_used;               /* bytes of it that copies under way may still want */
     struct vk_buffer *nothing;           /* what absent operands are bound to */
     struct vk_buffer *partials;          /* VK_PARTIAL_BYTES for sums over slices of k; made when first needed */
     VkCommandPool transfer_pool;
-    VkCommandBuffer transfer;
-    VkFence transfer_fence;
+    struct vk_transfer transfers[VK_TRANSFERS];
+    uint32_t transfer_next;              /* the one to be used next, and so the oldest */
 
     struct vk_pipeline *pipelines;
     VkPipelineCache cache;
@@ -251,27 +261,28 @@ void vk_pipelines_close(struct vulkan *v);
 
 /* ---- passes ------------------------------------------------------------------------ */
 
-struct vk_piece {                        /* one submit */
-    VkCommandBuffer commands;
-    VkFence fence;
-};
-
 struct vk_pass {
     VkCommandPool pool;
     VkDescriptorPool descriptors;
     VkQueryPool queries;                 /* two a call, where times are kept */
     VkBufferView *views;
     uint32_t view_count, view_room;
-    struct vk_piece *pieces;
+    VkCommandBuffer *pieces;             /* one submit each */
     uint32_t piece_count;
 };
 
 bool vk_pass_compile(struct pass *pass, struct tinct_err *err);
-bool vk_pass_run(struct pass *pass, struct tinct_err *err);
+bool vk_pass_start(struct pass *pass, struct tinct_err *err);
+bool vk_pass_times(struct pass *pass, struct tinct_err *err);
 void vk_pass_free(struct pass *pass);
 
-/* Submit and wait, no longer than the time limit. */
-bool vk_submit(struct vulkan *v, VkCommandBuffer commands, VkFence fence, struct tinct_err *err);
-bool vk_wait(struct vulkan *v, VkFence fence, struct tinct_err *err);
+/* Each submit adds one to base.started, and waits when VK_IN_FLIGHT are under way. They are done in their order; a wait for
+ * one ends with the time limit, and the device is lost then. */
+bool vk_fences_open(struct vulkan *v, struct tinct_err *err);
+void vk_fences_close(struct vulkan *v);
+bool vk_submit(struct vulkan *v, VkCommandBuffer commands, struct tinct_err *err);
+bool vk_wait(struct device *device, uint64_t started, struct tinct_err *err);
+void vk_poll(struct device *device);
+void vk_settle(struct vulkan *v);        /* nothing is under way any more, whatever went wrong: before something is freed */
 
 #endif
