@@ -26,13 +26,13 @@ vec4 operand(uint quad)
 
 void main()
 {
-    uint quads = p.count / 4u, i = GROUP * THREADS + gl_LocalInvocationID.x;
-    if (i >= quads) return;
+    uint i = GROUP * THREADS + gl_LocalInvocationID.x;
+    if (i >= p.count / 4u) return;
 
     vec4 sums[MIX_RESULTS];
     [[unroll]] for (uint m = 0u; m < MIX_RESULTS; m++) sums[m] = vec4(0.0);
     for (uint k = 0u; k < p.operands; k++) {
-        vec4 v = operand(k * quads + i), weights[2] = vec4[2](LD4(a, 2u * k), LD4(a, 2u * k + 1u));
+        vec4 v = operand(k * (p.x_stride / 4u) + i), weights[2] = vec4[2](LD4(a, 2u * k), LD4(a, 2u * k + 1u));
         [[unroll]] for (uint m = 0u; m < MIX_RESULTS; m++) {
             float w = weights[m / 4u][m % 4u];
             sums[m] += w == 0.0 ? vec4(0.0) : w * v;
@@ -40,7 +40,8 @@ void main()
     }
     [[unroll]] for (uint m = 0u; m < MIX_RESULTS; m++) {
         if (m >= p.results) break;
-        if ((FLAGS & MIX_Y_FLOAT) != 0u) y_float[y_float_at + m * quads + i] = sums[m];
-        else y[y_at + m * quads + i] = QUAD(sums[m]);
+        uint at = m * (p.y_stride / 4u) + i;
+        if ((FLAGS & MIX_Y_FLOAT) != 0u) y_float[y_float_at + at] = sums[m];
+        else y[y_at + at] = QUAD(sums[m]);
     }
 }

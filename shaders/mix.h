@@ -2,10 +2,10 @@
  *
  *   y[m][i] = sum over k of a[k][m] x[k][i]      fp32, k ascending; where a[k][m] is 0, x[k] is left out whatever it holds
  *
- * reads:  x [operands, count], activations in the first place or f32 in the second; a [operands, MIX_RESULTS] f32
- * writes: y [results, count], activations in the first place or f32 in the second. It may be in x, element on element:
+ * reads:  x [operands, x_stride], activations in the first place or f32 in the second; a [operands, MIX_RESULTS] f32
+ * writes: y [results, y_stride], activations in the first place or f32 in the second. It may be in x, element on element:
  *         whoever writes elements i has read all of x there
- * columns = count, a multiple of 4; results 1..MIX_RESULTS. Variants "f32", "f16": what activations are. */
+ * columns = count, as the strides a multiple of 4; results 1..MIX_RESULTS. Variants "f32", "f16": what activations are. */
 #ifndef TINCT_SHADER_MIX_H
 #define TINCT_SHADER_MIX_H
 #include "types.h"
@@ -17,6 +17,7 @@
 
 struct mix_params {
     uint operands, results, count;
+    uint x_stride, y_stride;                 /* values from one operand or result to the next */
     uint flags;
 };
 #endif

@@ -153,7 +153,7 @@ struct tinct_progress {
     int image, images;      /* 0-based, count */
     int step, steps;        /* finished sampler steps, count */
     double step_ms;         /* the last step's time */
-    const float *latent;    /* [h, w, 4] the current denoised estimate; valid during the call */
+    const float *latent;    /* [h, w, 4] the current denoised estimate; valid during the call; NULL unless latents are asked for */
     int latent_width, latent_height;
 };
 
@@ -184,6 +184,7 @@ struct tinct_txt2img {
     const float *sigmas;    /* steps + 1 noise levels to use instead of a schedule; may be NULL */
     const float *noise;     /* [4, h, w] start noise to use instead of the seed's, as A1111 orders it; may be NULL */
     bool (*on_step)(void *user, const struct tinct_progress *progress);   /* false cancels; may be NULL */
+    bool latents;           /* on_step looks at the latent: a GPU then waits for it at every step, where it would go on */
     void *user;
 };
 

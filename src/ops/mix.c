@@ -12,6 +12,22 @@ static struct span in_place(struct tensor t, bool here)
     return s;
 }
 
+/* Values from one entry to the next. */
+static uint64_t entry_stride(struct tensor t)
+{
+    return t.dims == 2 ? t.stride : (uint64_t)tensor_rows(t) * tensor_channels(t) / t.shape[0];
+}
+
+static uint64_t entry_values(struct tensor t)
+{
+    return t.dims == 2 ? t.shape[1] : entry_stride(t);
+}
+
+static bool has_entries(struct tensor t)
+{
+    return t.dims >= 2 && t.shape[0] >= 1 && (t.dims == 2 || tensor_is_dense(t)) && entry_stride(t) % 4 == 0;
+}
+
 void op_mix(struct pass *pass, struct tensor y, struct tensor x, struct tensor a)
 {
     enum dtype stored = pass ? device_dtype(pass_device(pass)) : DTYPE_F32;
@@ -19,11 +35,11 @@ void op_mix(struct pass *pass, struct tensor y, struct tensor x, struct tensor a
     bool x_float = x.dtype != stored, y_float = y.dtype != stored;
 
     if (pass_failed(pass) ||
-        !pass_expect(pass, results >= 1 && results <= OP_MIX_RESULTS && operands >= 1 && tensor_is_dense(y) && tensor_is_dense(x),
+        !pass_expect(pass, has_entries(y) && has_entries(x) && results <= OP_MIX_RESULTS,
                      "mix: 1 to %d results of operands, all dense", OP_MIX_RESULTS))
         return;
-    uint64_t count = (uint64_t)tensor_rows(x) * tensor_channels(x) / operands;
-    if (!pass_expect(pass, (uint64_t)tensor_rows(y) * tensor_channels(y) / results == count && count % 4 == 0 && count <= UINT32_MAX,
+    uint64_t count = entry_values(x);
+    if (!pass_expect(pass, entry_values(y) == count && count % 4 == 0 && count <= UINT32_MAX,
                      "mix: y's entries must be as large as x's, a multiple of 4") ||
         !pass_expect(pass, (!x_float || x.dtype == DTYPE_F32) && (!y_float || y.dtype == DTYPE_F32),
                      "mix: y and x must be f32 or as activations are") ||
@@ -36,7 +52,7 @@ void op_mix(struct pass *pass, struct tensor y, struct tensor x, struct tensor a
         .variant     = dtype_name(stored),
         .reads       = { in_place(x, !x_float), in_place(x, x_float), tensor_span(a) },
         .writes      = { in_place(y, !y_float), in_place(y, y_float) },
-        .params      = &(struct mix_params) { operands, results, (uint32_t)count,
+        .params      = &(struct mix_params) { operands, results, (uint32_t)count, (uint32_t)entry_stride(x), (uint32_t)entry_stride(y),
                                               (x_float ? MIX_X_FLOAT : 0) | (y_float ? MIX_Y_FLOAT : 0) },
         .params_size = sizeof(struct mix_params),
         .columns     = (uint32_t)count,

@@ -99,7 +99,8 @@ enum { OP_MIX_RESULTS = 8 };
 /* Sums of a few tensors, with weights that are read whenever the pass runs:  y_m = sum_k a[k][m] x_k
  *
  *   y  [M, ...]  M = 1..OP_MIX_RESULTS; f32, or as activations are; may be entries of x
- *   x  [K, ...]  f32, or as activations are; an entry holds as many values as one of y, a multiple of 4
+ *   x  [K, ...]  f32, or as activations are; an entry holds as many values as one of y, a multiple of 4. Both are dense, or
+ *                [M, values] and [K, values] with a stride
  *   a  [K, OP_MIX_RESULTS] f32; columns beyond M do not count. Where one is 0, x_k is left out, whatever it holds
  *
  * Sums are fp32 in the order of k. Refused: sizes that do not fit each other. */

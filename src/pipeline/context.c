@@ -145,31 +145,26 @@ struct tinct_about tinct_about(const struct tinct *t)
 void context_drop_runs(struct tinct *t)
 {
     for (int i = 0; i < CONTEXT_RUNS; i++) {
-        unet_run_free(t->runs[i]);
+        denoiser_free(t->runs[i]);
         t->runs[i] = NULL;
-        t->serials[i] = 0;
     }
 }
 
-struct unet_run *context_run(struct tinct *t, struct run_size size, struct tinct_err *err)
+struct denoiser *context_run(struct tinct *t, struct unet_run_size size, struct tinct_err *err)
 {
     int at = 0;
 
     while (at < CONTEXT_RUNS - 1 && t->runs[at] && memcmp(&t->sizes[at], &size, sizeof size)) at++;
-    struct unet_run *run = t->runs[at];
-    uint64_t serial = t->serials[at];
+    struct denoiser *run = t->runs[at];
     if (run && memcmp(&t->sizes[at], &size, sizeof size)) {
-        unet_run_free(run);                 /* the least recently used makes room */
+        denoiser_free(run);                 /* the least recently used makes room */
         run = t->runs[at] = NULL;
     }
-    if (!run) serial = 0;
-    if (!run) run = unet_run_create(t->model, size.images, size.h, size.w, size.tokens, err);
+    if (!run) run = denoiser_create(t->model, &size, err);
     if (!run) return NULL;
     memmove(&t->runs[1], &t->runs[0], (size_t)at * sizeof t->runs[0]);
     memmove(&t->sizes[1], &t->sizes[0], (size_t)at * sizeof t->sizes[0]);
-    memmove(&t->serials[1], &t->serials[0], (size_t)at * sizeof t->serials[0]);
     t->runs[0] = run;
     t->sizes[0] = size;
-    t->serials[0] = serial;
     return run;
 }

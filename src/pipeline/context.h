@@ -3,17 +3,16 @@
 #define TINCT_PIPELINE_CONTEXT_H
 
 #include "base/hash.h"
+#include "pipeline/denoise.h"
 #include "pipeline/lora_places.h"
-#include "pipeline/stages.h"
 
 enum { CONTEXT_RUNS = 4 };
 
 struct tinct {
     struct device *device;
     struct model *model;
-    struct unet_run *runs[CONTEXT_RUNS];    /* most recently used first; NULL behind the last */
-    struct run_size { uint32_t images, h, w, tokens; } sizes[CONTEXT_RUNS];
-    uint64_t serials[CONTEXT_RUNS];         /* of the guidance whose text each run holds; 0: none */
+    struct denoiser *runs[CONTEXT_RUNS];    /* most recently used first; NULL behind the last */
+    struct unet_run_size sizes[CONTEXT_RUNS];
     uint64_t last_serial;                   /* given to a guidance */
     struct lora_places places;
     struct adapters *adapters;              /* NULL until the first LoRA */
@@ -29,8 +28,8 @@ struct tinct {
     void *log_user;
 };
 
-/* The UNet for this size, kept for the next picture of that size. Belongs to t. */
-struct unet_run *context_run(struct tinct *t, struct run_size size, struct tinct_err *err);
+/* The steps of this size, kept for the next picture of that size. Belongs to t. */
+struct denoiser *context_run(struct tinct *t, struct unet_run_size size, struct tinct_err *err);
 
 /* Give back the memory of all kept runs: before a VAE that would not fit beside them. */
 void context_drop_runs(struct tinct *t);

@@ -4,66 +4,208 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sampler/levels.h"
+#include "pipeline/transfer.h"
 
-/* Evaluate the parts listed in which [n], all of the same number of tokens: eps [n, h, w, 4]. */
-static bool evaluate(struct tinct *t, const struct guidance *g, const uint32_t *which, uint32_t n, uint32_t h, uint32_t w,
-                     const float *scaled, double timestep, float *eps, struct tinct_err *err)
+/* What the latents lie in: the sampler's places, its noise, and the guided answer of each group of the UNet's. */
+enum { ANSWER = SAMPLER_DENOISED, PLACES = ANSWER + UNET_RUN_GROUPS };
+
+_Static_assert((int)SAMPLER_PLACES == (int)OP_MIX_RESULTS, "a sampler's sums are one dispatch");
+
+struct denoiser {
+    const struct model *model;
+    struct unet_run_size size;
+    struct unet_run *run;
+    struct transfer latents, weights;
+    struct tensor places;                       /* [PLACES, h w 4] f32, each on a whole SPAN_ALIGN */
+    struct tensor point, sums;                  /* [noise and places, OP_MIX_RESULTS], [PLACES ..., OP_MIX_RESULTS]: weights */
+    struct tensor guidance[UNET_RUN_GROUPS];    /* [images, OP_MIX_RESULTS] */
+    float *host;                                /* all weights, as they lie in their buffer */
+    struct pass *pass;
+    uint64_t serial;                            /* of the guidance whose texts the run holds; 0: none */
+};
+
+static uint32_t group_count(const struct denoiser *d)
 {
-    uint32_t tokens = g->part[which[0]].tokens;
-    size_t latent = (size_t)h * w * UNET_LATENT, context = (size_t)tokens * t->model->unet.context;
-    struct unet_run *run = context_run(t, (struct run_size) { n, h, w, tokens }, err);
-    float *x = malloc(latent * n * sizeof *x), *z = malloc(context * n * sizeof *z);
-    bool ok = run && x && z;
+    return d->size.more_images ? 2 : 1;
+}
 
-    if (run && !ok) tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a step");
-    for (uint32_t i = 0; ok && i < n; i++) {
-        memcpy(x + i * latent, scaled, latent * sizeof *x);
-        memcpy(z + i * context, g->part[which[i]].z, context * sizeof *z);
+static uint32_t group_images(const struct denoiser *d, uint32_t group)
+{
+    return group ? d->size.more_images : d->size.images;
+}
+
+/* ---- making one ---- */
+
+static void lay_out(struct denoiser *d)
+{
+    uint32_t values = d->size.h * d->size.w * UNET_LATENT, each = SPAN_ALIGN / sizeof(float);
+
+    transfer_add(&d->latents, &d->places, DTYPE_F32, 2, (uint32_t[]) { PLACES, (values + each - 1) / each * each });
+    d->places = tensor_columns(d->places, 0, values);
+    transfer_add(&d->weights, &d->point, DTYPE_F32, 2, (uint32_t[]) { ANSWER, OP_MIX_RESULTS });
+    transfer_add(&d->weights, &d->sums, DTYPE_F32, 2, (uint32_t[]) { ANSWER + group_count(d), OP_MIX_RESULTS });
+    for (uint32_t g = 0; g < group_count(d); g++)
+        transfer_add(&d->weights, &d->guidance[g], DTYPE_F32, 2, (uint32_t[]) { group_images(d, g), OP_MIX_RESULTS });
+}
+
+/* The point, scaled, to all images of a group. */
+static void show(struct pass *pass, const struct denoiser *d, struct tensor x)
+{
+    for (uint32_t i = 0, n; i < x.shape[0]; i += n) {
+        n = x.shape[0] - i < OP_MIX_RESULTS ? x.shape[0] - i : OP_MIX_RESULTS;
+        op_mix(pass, tensor_image(x, i, n), tensor_image(d->places, 0, ANSWER), d->point);
     }
-    if (ok && t->serials[0] != g->serial) {           /* context_run puts its run first */
-        ok = unet_run_context(run, z, err) && unet_run_times(run, g->times, g->time_count, err);
-        t->serials[0] = ok ? g->serial : 0;
+}
+
+static bool record(struct denoiser *d, struct tinct_err *err)
+{
+    struct pass *pass = d->pass = pass_begin(d->model->device);
+
+    pass_label(pass, "sampler");
+    for (uint32_t g = 0; g < group_count(d); g++) show(pass, d, unet_run_x(d->run, g));
+    unet_run_record(pass, d->run);
+    pass_label(pass, "sampler");
+    for (uint32_t g = 0; g < group_count(d); g++)
+        op_mix(pass, tensor_image(d->places, ANSWER + g, 1), unet_run_eps(d->run, g), d->guidance[g]);
+    op_mix(pass, tensor_image(d->places, 0, SAMPLER_PLACES), tensor_image(d->places, 0, ANSWER + group_count(d)), d->sums);
+    return pass_end(pass, err);
+}
+
+struct stage_needs denoiser_needs(const struct model *m, const struct unet_run_size *size)
+{
+    struct denoiser d = { .model = m, .size = *size };
+    struct stage_needs needs = unet_run_needs(m, size);
+
+    lay_out(&d);
+    needs.own += d.latents.used + d.weights.used;
+    return needs;
+}
+
+struct denoiser *denoiser_create(const struct model *m, const struct unet_run_size *size, struct tinct_err *err)
+{
+    struct denoiser *d = calloc(1, sizeof *d);
+
+    if (!d) {
+        tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a picture's steps");
+        return NULL;
     }
-    ok = ok && unet_run_step(run, eps, x, timestep, err);
-    free(x);
-    free(z);
+    d->model = m;
+    d->size = *size;
+    lay_out(d);
+    d->host = calloc(1, d->weights.used);
+    bool ok = d->host || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a picture's steps");
+    ok = ok && transfer_allocate(&d->latents, m->device, (struct tensor *[]) { &d->places }, 1, err) &&
+         transfer_allocate(&d->weights, m->device,
+                           (struct tensor *[]) { &d->point, &d->sums, &d->guidance[0], &d->guidance[1] }, 4, err) &&
+         (d->run = unet_run_create(m, size, err)) && record(d, err);
+    if (ok) return d;
+    denoiser_free(d);
+    return NULL;
+}
+
+void denoiser_free(struct denoiser *d)
+{
+    if (!d) return;
+    pass_free(d->pass);
+    unet_run_free(d->run);
+    transfer_free(&d->latents);
+    transfer_free(&d->weights);
+    free(d->host);
+    free(d);
+}
+
+/* ---- guidance ---- */
+
+/* The negative prompt says nothing where guidance is 1. */
+static uint32_t first_part(const struct guidance *g)
+{
+    return g->scale == 1.0f && g->count == 2 && g->part[1].weight == 1.0f ? 1 : 0;
+}
+
+struct unet_run_size denoiser_size(const struct guidance *g, uint32_t h, uint32_t w)
+{
+    uint32_t first = first_part(g), images = g->count - first;
+    bool together = g->part[first].tokens == g->part[g->count - 1].tokens;
+
+    return (struct unet_run_size) { .h = h, .w = w, .images = together ? images : 1, .tokens = g->part[first].tokens,
+                                    .more_images = together ? 0 : images - 1,
+                                    .more_tokens = together ? 0 : g->part[g->count - 1].tokens };
+}
+
+/* The texts, where they are others than at the last step. */
+static bool say(struct denoiser *d, const struct guidance *g, struct tinct_err *err)
+{
+    size_t rows = (size_t)d->size.images * d->size.tokens + (size_t)d->size.more_images * d->size.more_tokens;
+    uint32_t channels = d->model->unet.context;
+
+    if (d->serial == g->serial) return true;
+    float *all = malloc(rows * channels * sizeof *all), *at = all;
+    if (!all) return tinct_fail(err, TINCT_ERR_MEMORY, "no memory for the texts of a step");
+    for (uint32_t i = first_part(g); i < g->count; i++) {
+        size_t values = (size_t)g->part[i].tokens * channels;
+        memcpy(at, g->part[i].z, values * sizeof *at);
+        at += values;
+    }
+    bool ok = unet_run_context(d->run, all, err) && unet_run_times(d->run, g->times, g->time_count, err);
+    d->serial = ok ? g->serial : 0;
+    free(all);
     return ok;
 }
 
-/* D of every part, [count, h, w, 4], from first on. */
-static bool evaluate_all(struct tinct *t, const struct guidance *g, uint32_t first, uint32_t h, uint32_t w,
-                         const float *scaled, double timestep, float *eps, struct tinct_err *err)
-{
-    size_t latent = (size_t)h * w * UNET_LATENT;
-    bool done[GUIDANCE_PARTS] = { false };
-    float *group = malloc(latent * g->count * sizeof *group);
-    bool ok = group != NULL || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a step");
+/* ---- a step ---- */
 
-    for (uint32_t i = first; ok && i < g->count; i++) {
-        uint32_t which[GUIDANCE_PARTS], n = 0;
-        if (done[i]) continue;
-        for (uint32_t k = i; k < g->count; k++)
-            if (!done[k] && g->part[k].tokens == g->part[i].tokens) {
-                which[n++] = k;
-                done[k] = true;
-            }
-        ok = evaluate(t, g, which, n, h, w, scaled, timestep, group, err);
-        for (uint32_t k = 0; ok && k < n; k++) memcpy(eps + which[k] * latent, group + k * latent, latent * sizeof *eps);
-    }
-    free(group);
-    return ok;
+/* Where the weight of an operand in a result lies on the host. */
+static float *weight(struct denoiser *d, struct tensor a, uint32_t operand, uint32_t result)
+{
+    return d->host + a.offset / sizeof(float) + (size_t)operand * OP_MIX_RESULTS + result;
 }
 
 /* Guidance is linear in the network's answer, so it is applied there: p = p_u + sum_i weight_i scale (p_i - p_u). */
-static void combine(const struct guidance *g, uint32_t first, const float *answers, float *combined, size_t latent)
+static void weigh_answers(struct denoiser *d, const struct guidance *g)
 {
-    for (size_t i = 0; i < latent; i++) {
-        double base = answers[first * latent + i], sum = base;
-        for (uint32_t k = first + 1; k < g->count; k++)
-            sum += (double)g->part[k].weight * g->scale * (answers[k * latent + i] - base);
-        combined[i] = (float)sum;
+    double base = 1;
+
+    for (uint32_t i = first_part(g) + 1, image = 1; i < g->count; i++, image++) {
+        double share = (double)g->part[i].weight * g->scale;
+        bool more = image >= d->size.images;
+        *weight(d, d->guidance[more], more ? image - d->size.images : image, 0) = (float)share;
+        base -= share;
     }
+    *weight(d, d->guidance[0], 0, 0) = (float)base;
+}
+
+static void weigh_places(struct denoiser *d, const struct sampler_advance *given)
+{
+    struct sampler_advance a = *given;
+
+    for (uint32_t k = 0; k < ANSWER; k++)
+        for (uint32_t i = 0; i < OP_MIX_RESULTS; i++) *weight(d, d->point, k, i) = (float)(a.point[k] * level_c_in(a.sigma));
+    sampler_advance_by(&a, level_denoised_eps(a.sigma));
+    for (uint32_t p = 0; p < SAMPLER_PLACES; p++)
+        for (uint32_t k = 0; k < ANSWER + group_count(d); k++)
+            *weight(d, d->sums, k, p) = (float)a.places[p][k < ANSWER ? k : ANSWER];
+}
+
+bool denoiser_advance(struct denoiser *d, const struct guidance *g, const struct sampler_advance *advance, struct tinct_err *err)
+{
+    weigh_answers(d, g);
+    weigh_places(d, advance);
+    return say(d, g, err) && unet_run_at(d->run, advance->t, err) &&
+           buffer_write(d->weights.buffer, 0, d->host, d->weights.used, err) && pass_start(d->pass, err);
+}
+
+/* ---- the latents ---- */
+
+static struct tensor place_of(const struct denoiser *d, uint32_t place)
+{
+    return tensor_image(d->places, place, 1);
+}
+
+bool denoiser_write(struct denoiser *d, uint32_t place, const float *values, struct tinct_err *err)
+{
+    struct tensor t = place_of(d, place);
+
+    return buffer_write(t.buffer, t.offset, values, tensor_bytes(t), err);
 }
 
 static bool all_finite(const float *x, size_t count, struct tinct_err *err)
@@ -73,24 +215,19 @@ static bool all_finite(const float *x, size_t count, struct tinct_err *err)
     return true;
 }
 
-bool denoise(struct tinct *t, const struct guidance *g, uint32_t h, uint32_t w, const float *x, double sigma,
-             double timestep, float *denoised, struct tinct_err *err)
+bool denoiser_read(struct denoiser *d, uint32_t place, float *values, struct tinct_err *err)
 {
-    size_t latent = (size_t)h * w * UNET_LATENT;
-    bool unguided = g->scale == 1.0f && g->count == 2 && g->part[1].weight == 1.0f;
-    uint32_t first = unguided ? 1 : 0;
-    float *answers = malloc(latent * g->count * sizeof *answers), *scaled = malloc(latent * sizeof *scaled);
-    bool ok = (answers && scaled) || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a step");
-    double c_in = level_c_in(sigma);
+    struct tensor t = place_of(d, place);
 
-    for (size_t i = 0; ok && i < latent; i++) scaled[i] = (float)(x[i] * c_in);
-    ok = ok && evaluate_all(t, g, first, h, w, scaled, timestep, answers, err);
-    if (ok) {
-        combine(g, first, answers, scaled, latent);
-        level_denoised_eps(denoised, x, scaled, sigma, latent);
-        ok = all_finite(denoised, latent, err);
-    }
-    free(answers);
-    free(scaled);
-    return ok;
+    return buffer_read(t.buffer, t.offset, values, tensor_bytes(t), err) && all_finite(values, tensor_channels(t), err);
+}
+
+bool denoiser_is_sound(const struct denoiser *d, struct tinct_err *err)
+{
+    struct tensor t = place_of(d, SAMPLER_D);
+    struct device *device = d->model->device;
+    const char *memory = buffer_map(t.buffer);
+
+    if (!memory || !device_is_done(device, device_started(device))) return true;
+    return all_finite((const float *)(memory + t.offset), tensor_channels(t), err);
 }

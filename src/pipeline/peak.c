@@ -40,20 +40,16 @@ static bool read_prompt(const char *text, bool negative, const struct tinct_txt2
     return ok;
 }
 
-/* The UNet's runs, as denoise() makes them: texts of one length together. */
-static struct stage_needs unet_needs(const struct tinct *t, const struct tinct_txt2img *p, const struct said *said,
+/* Of the steps, whose prompts have no texts yet. */
+static struct stage_needs steps_need(const struct tinct *t, const struct tinct_txt2img *p, const struct said *said,
                                      uint32_t h, uint32_t w)
 {
-    bool unguided = p->guidance == 1.0f && said->parts == 1, together = said->chunks == said->negative_chunks;
-    uint32_t images = said->parts + (!unguided && together ? 1 : 0);
-    struct stage_needs needs = unet_run_needs(t->model, images, h, w, said->chunks * CLIP_TOKENS);
+    struct guidance g = { .count = 1 + said->parts, .scale = p->guidance };
 
-    if (!unguided && !together) {
-        struct stage_needs negative = unet_run_needs(t->model, 1, h, w, said->negative_chunks * CLIP_TOKENS);
-        if (negative.scratch > needs.scratch) needs.scratch = negative.scratch;
-        needs.own += negative.own;
-    }
-    return needs;
+    for (uint32_t i = 0; i < g.count; i++)
+        g.part[i] = (struct guidance_part) { NULL, (i ? said->chunks : said->negative_chunks) * CLIP_TOKENS, 1 };
+    struct unet_run_size size = denoiser_size(&g, h, w);
+    return denoiser_needs(t->model, &size);
 }
 
 bool peak_of(const struct tinct *t, const struct tinct_txt2img *p, struct peak *peak)
@@ -64,7 +60,7 @@ bool peak_of(const struct tinct *t, const struct tinct_txt2img *p, struct peak *
     if (!read_prompt(p->prompt, false, p, &said.parts, &said.chunks) ||
         !read_prompt(p->negative, true, p, &one, &said.negative_chunks))
         return false;
-    struct stage_needs unet = unet_needs(t, p, &said, h, w), vae = vae_decode_needs(t->model, h, w);
+    struct stage_needs unet = steps_need(t, p, &said, h, w), vae = vae_decode_needs(t->model, h, w);
     uint64_t host = device_about(t->device)->kind == DEVICE_CPU ? (uint64_t)p->width * (uint64_t)p->height * 3 * 5 : 0;
     uint64_t scratch = unet.scratch > vae.scratch ? unet.scratch : vae.scratch;
 

@@ -66,6 +66,8 @@ static bool settle(const struct tinct *t, const struct tinct_txt2img *p, struct 
 
 /* ---- one picture on its way ------------------------------------------------------ */
 
+enum { STEPS_AHEAD = 2 };               /* one is at work while the one before is told */
+
 struct painting {
     struct tinct *t;
     struct tinct_txt2img *p;            /* settled; its prompts are those of loras */
@@ -78,8 +80,11 @@ struct painting {
     struct conditioning *conditioning;
     struct guidance guidance;
     struct noise *noise;
-    int evaluations;                    /* calls of the model so far */
-    int steps_done;                     /* of the sampler */
+    struct denoiser *denoiser;          /* the context's */
+    float *latent;                      /* [count]: what goes to the device and comes back */
+    int evaluations;                    /* of the model so far */
+    int steps_started, steps_told;      /* of the sampler; to on_step */
+    uint64_t started[STEPS_AHEAD];      /* the device's count behind step i, at i % STEPS_AHEAD */
     double step_began;
     struct tinct_err *err;
 };
@@ -97,58 +102,94 @@ static bool choose_schedule(struct painting *a, struct tinct_err *err)
     return sampler_schedule(&a->schedule, a->sampler, kind, &a->levels, a->p->steps, err);
 }
 
-static bool on_denoise(void *ctx, const float *x, double sigma, double t, float *denoised)
+/* ---- steps ---- */
+
+/* The prompts of the next evaluation, with the weights of the next step. */
+static bool turn_to_next(struct painting *a)
 {
-    struct painting *a = ctx;
     bool changed;
 
-    if (!lora_stack_apply(a->loras, a->steps_done + 1, &changed, a->err)) return false;
+    if (!lora_stack_apply(a->loras, a->steps_started + 1, &changed, a->err)) return false;
     if (changed) conditioning_expire(a->conditioning);
     conditioning_at(a->conditioning, a->evaluations++, &a->guidance);
-    a->guidance.times = a->schedule.t;
-    a->guidance.time_count = (uint32_t)a->schedule.steps;
-    return denoise(a->t, &a->guidance, a->h, a->w, x, sigma, t, denoised, a->err);
+    return true;
 }
 
-static void on_noise(void *ctx, double from, double to, float *out)
+static bool on_advance(void *ctx, const struct sampler_advance *advance)
 {
     struct painting *a = ctx;
 
-    noise_between(a->noise, from, to, out);
+    return turn_to_next(a) && denoiser_advance(a->denoiser, &a->guidance, advance, a->err);
 }
 
-static bool on_step(void *ctx, int done, const float *x, const float *denoised)
+static bool on_noise(void *ctx, double from, double to)
 {
     struct painting *a = ctx;
+
+    noise_between(a->noise, from, to, a->latent);
+    return denoiser_write(a->denoiser, SAMPLER_NOISE, a->latent, a->err);
+}
+
+/* latent: NULL where nobody asked for it. */
+static bool tell_step(struct painting *a, const float *latent)
+{
     double now = context_now_ms();
-
-    (void)x;
     struct tinct_progress progress = {
-        .images = 1, .step = done, .steps = a->schedule.steps, .step_ms = now - a->step_began, .latent = denoised,
+        .images = 1, .step = ++a->steps_told, .steps = a->schedule.steps, .step_ms = now - a->step_began, .latent = latent,
         .latent_width = (int)a->w, .latent_height = (int)a->h,
     };
+
     a->step_began = now;
-    a->steps_done = done;
-    return !a->p->on_step || a->p->on_step(a->p->user, &progress);
+    return !a->p->on_step || a->p->on_step(a->p->user, &progress) ||
+           tinct_fail(a->err, TINCT_ERR_CANCELLED, "cancelled after step %d of %d", a->steps_told, a->schedule.steps);
 }
 
-static bool sample(struct painting *a, float *latent, struct tinct_err *err)
+static bool tell_steps_until(struct painting *a, int done)
+{
+    while (a->steps_told < done)
+        if (!device_wait(a->t->device, a->started[(a->steps_told + 1) % STEPS_AHEAD], a->err) || !tell_step(a, NULL)) return false;
+    return true;
+}
+
+/* The device is at work with this step while the one before is waited for and told, unless the latent is asked for, or it is
+ * done already. */
+static bool on_step(void *ctx, int done)
+{
+    struct painting *a = ctx;
+
+    a->steps_started = done;
+    a->started[done % STEPS_AHEAD] = device_started(a->t->device);
+    if (a->p->latents && a->p->on_step)
+        return denoiser_read(a->denoiser, SAMPLER_D, a->latent, a->err) && tell_step(a, a->latent);
+    return tell_steps_until(a, done - 1) && denoiser_is_sound(a->denoiser, a->err) &&
+           (!device_is_done(a->t->device, a->started[done % STEPS_AHEAD]) || tell_steps_until(a, done));
+}
+
+static bool sample(struct painting *a, struct tinct_err *err)
 {
     struct sampler_run run = {
-        .sampler = a->sampler, .schedule = &a->schedule, .levels = &a->levels, .count = a->count, .eta = a->p->eta,
-        .denoise = on_denoise, .noise = on_noise, .on_step = on_step, .ctx = a,
+        .sampler = a->sampler, .schedule = &a->schedule, .levels = &a->levels, .eta = a->p->eta,
+        .advance = on_advance, .noise = on_noise, .on_step = on_step, .ctx = a,
     };
+    float *latent = a->latent;
     double scale = sampler_start_scale(a->sampler, &a->schedule);
 
+    conditioning_at(a->conditioning, 0, &a->guidance);
+    a->guidance.times = a->schedule.t;
+    a->guidance.time_count = (uint32_t)a->schedule.steps;
+    a->denoiser = context_run(a->t, denoiser_size(&a->guidance, a->h, a->w), err);
+    if (!a->denoiser) return false;
     noise_first(a->noise, latent);
     if (a->p->noise) noise_to_nhwc(latent, a->p->noise, NOISE_CHANNELS, a->h, a->w);
     for (size_t i = 0; i < a->count; i++) latent[i] = (float)(latent[i] * scale);
     a->step_began = context_now_ms();
-    return sampler_run(&run, latent, err);
+    return denoiser_write(a->denoiser, SAMPLER_X, latent, err) && sampler_run(&run, err) &&
+           tell_steps_until(a, a->schedule.steps) && denoiser_read(a->denoiser, SAMPLER_X, latent, err);
 }
 
-static bool decode(struct painting *a, float *latent, struct tinct_image *out, struct tinct_err *err)
+static bool decode(struct painting *a, struct tinct_image *out, struct tinct_err *err)
 {
+    float *latent = a->latent;
     uint32_t width = (uint32_t)a->p->width, height = (uint32_t)a->p->height;
     float *rgb = malloc((size_t)width * height * 3 * sizeof *rgb);
 
@@ -161,11 +202,11 @@ static bool decode(struct painting *a, float *latent, struct tinct_image *out, s
 
 static bool paint(struct painting *a, struct tinct_image *out, struct tinct_err *err)
 {
-    float *latent = malloc(a->count * sizeof *latent);
-    bool ok = latent != NULL || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a latent");
+    a->latent = malloc(a->count * sizeof *a->latent);
+    bool ok = a->latent != NULL || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a latent");
 
-    ok = ok && sample(a, latent, err) && decode(a, latent, out, err);
-    free(latent);
+    ok = ok && sample(a, err) && decode(a, out, err);
+    free(a->latent);
     if (!ok) return false;
     out->seed = a->p->seed;
     char *embeddings = conditioning_embeddings(a->conditioning, err);

@@ -2,7 +2,6 @@
  * need a few steps only. In papers x has variance 1, x_p = sqrt(abar) x; here x is
  * the same divided by sqrt(abar), so abar = 1 / (sigma^2 + 1) and D is their x0. */
 #include <math.h>
-#include <string.h>
 
 #include "sampler/walk.h"
 
@@ -21,8 +20,8 @@ bool sample_ddim(struct walk *w)
         double rest = sqrt(fmax(1 - b - noise * noise, 0) / b);
 
         if (!walk_denoise(w, i)) return false;
-        mix(w->x, rest / s, w->x, 1 - rest / s, w->d, w->count);
-        walk_add_noise(w, w->x, s, next, noise / sqrt(b));
+        mix(w, X, rest / s, X, 1 - rest / s, D);
+        walk_add_noise(w, X, s, next, noise / sqrt(b));
         if (!walk_step_done(w, i)) return false;
     }
     return true;
@@ -36,9 +35,9 @@ bool sample_lcm(struct walk *w)
         double q = 10 * w->t[i], c_skip = 0.25 / (q * q + 0.25), c_out = q / sqrt(q * q + 0.25);
 
         if (!walk_denoise(w, i)) return false;
-        mix(w->d, c_skip, w->x, c_out, w->d, w->count);
-        memcpy(w->x, w->d, w->count * sizeof *w->x);
-        walk_add_noise(w, w->x, w->sigma[i], w->sigma[i + 1], w->sigma[i + 1]);
+        mix(w, D, c_skip, X, c_out, D);
+        copy(w, X, D);
+        walk_add_noise(w, X, w->sigma[i], w->sigma[i + 1], w->sigma[i + 1]);
         if (!walk_step_done(w, i)) return false;
     }
     return true;
@@ -53,8 +52,8 @@ bool sample_tcd(struct walk *w)
         double down = levels_sigma(w->run->levels, floor((1 - w->eta) * w->t[i + 1]));
 
         if (!walk_denoise(w, i)) return false;
-        mix(w->x, down / s, w->x, 1 - down / s, w->d, w->count);
-        walk_add_noise(w, w->x, s, next, sqrt(fmax(next * next - down * down, 0)));
+        mix(w, X, down / s, X, 1 - down / s, D);
+        walk_add_noise(w, X, s, next, sqrt(fmax(next * next - down * down, 0)));
         if (!walk_step_done(w, i)) return false;
     }
     return true;

@@ -1,7 +1,6 @@
 /* DPM-Solver++, the exponential integrators in ln sigma: x' = (s'/s) x + (1 - s'/s) D
  * is exact for a constant D. Source: arXiv:2211.01095; k-diffusion. */
 #include <math.h>
-#include <string.h>
 
 #include "sampler/walk.h"
 
@@ -14,14 +13,14 @@ bool sample_dpmpp_2s_ancestral(struct walk *w)
 
         if (!walk_denoise(w, i)) return false;
         if (step.down == 0) {
-            euler_step(w->x, w->x, w->d, s, -s, w->count);
+            euler_step(w, X, X, D, s, -s);
         } else {
             double middle = sqrt(s * step.down), half = middle / s, whole = step.down / s;
-            mix(w->y, half, w->x, 1 - half, w->d, w->count);
+            mix(w, Y, half, X, 1 - half, D);
             if (!walk_denoise_trial(w, middle)) return false;
-            mix(w->x, whole, w->x, 1 - whole, w->d2, w->count);
+            mix(w, X, whole, X, 1 - whole, D2);
         }
-        walk_add_noise(w, w->x, s, next, w->s_noise * step.up);
+        walk_add_noise(w, X, s, next, w->s_noise * step.up);
         if (!walk_step_done(w, i)) return false;
     }
     return true;
@@ -36,9 +35,9 @@ bool sample_dpmpp_2m(struct walk *w)
 
         if (!walk_denoise(w, i)) return false;
         if (i > 0 && next > 0) more = log(s / next) / (2 * log(w->sigma[i - 1] / s));
-        mix(w->y, 1 + more, w->d, -more, w->past[0], w->count);
-        mix(w->x, ratio, w->x, 1 - ratio, w->y, w->count);
-        walk_remember(w, w->d);
+        mix(w, Y, 1 + more, D, -more, PAST);
+        mix(w, X, ratio, X, 1 - ratio, Y);
+        walk_remember(w, D);
         if (!walk_step_done(w, i)) return false;
     }
     return true;
@@ -52,15 +51,15 @@ bool sample_dpmpp_2m_sde(struct walk *w)
 
         if (!walk_denoise(w, i)) return false;
         if (next == 0) {
-            memcpy(w->x, w->d, w->count * sizeof *w->x);
+            copy(w, X, D);
         } else {
             double h = log(s / next), k = -expm1(-h - w->eta * h), more = 0;
             if (i > 0) more = k / 2 * h / log(w->sigma[i - 1] / s);
-            mix(w->x, next / s * exp(-w->eta * h), w->x, k + more, w->d, w->count);
-            mix(w->x, 1, w->x, -more, w->past[0], w->count);
-            walk_add_noise(w, w->x, s, next, w->s_noise * next * sqrt(-expm1(-2 * w->eta * h)));
+            mix(w, X, next / s * exp(-w->eta * h), X, k + more, D);
+            mix(w, X, 1, X, -more, PAST);
+            walk_add_noise(w, X, s, next, w->s_noise * next * sqrt(-expm1(-2 * w->eta * h)));
         }
-        walk_remember(w, w->d);
+        walk_remember(w, D);
         if (!walk_step_done(w, i)) return false;
     }
     return true;
@@ -75,16 +74,16 @@ bool sample_dpmpp_sde(struct walk *w)
 
         if (!walk_denoise(w, i)) return false;
         if (next == 0) {
-            memcpy(w->x, w->d, w->count * sizeof *w->x);
+            copy(w, X, D);
         } else {
             double middle = sqrt(s * next);
             struct ancestral half = ancestral_step(s, middle, w->eta), whole = ancestral_step(s, next, w->eta);
 
-            mix(w->y, half.down / s, w->x, 1 - half.down / s, w->d, w->count);
-            walk_add_noise(w, w->y, s, middle, w->s_noise * half.up);
+            mix(w, Y, half.down / s, X, 1 - half.down / s, D);
+            walk_add_noise(w, Y, s, middle, w->s_noise * half.up);
             if (!walk_denoise_trial(w, middle)) return false;
-            mix(w->x, whole.down / s, w->x, 1 - whole.down / s, w->d2, w->count);
-            walk_add_noise(w, w->x, s, next, w->s_noise * whole.up);
+            mix(w, X, whole.down / s, X, 1 - whole.down / s, D2);
+            walk_add_noise(w, X, s, next, w->s_noise * whole.up);
         }
         if (!walk_step_done(w, i)) return false;
     }

@@ -1,7 +1,6 @@
 /* Euler and Heun steps of the probability flow dx/dsigma = (x - D) / sigma, and
  * their ancestral and second-order kin. Source: arXiv:2206.00364, algorithm 2; k-diffusion. */
 #include <math.h>
-#include <string.h>
 
 #include "sampler/walk.h"
 
@@ -15,16 +14,16 @@ static double churn(struct walk *w, int i)
     if (!(run->s_churn > 0)) return sigma;
     if (sigma >= run->s_tmin && (run->s_tmax <= 0 || sigma <= run->s_tmax))
         up = fmin((double)run->s_churn / w->steps, sqrt(2) - 1) * sigma;
-    double hat = sigma + up, scale = w->s_noise * sqrt(hat * hat - sigma * sigma);
-    run->noise(run->ctx, sigma, hat, w->z);
-    for (size_t k = 0; k < w->count; k++) w->x[k] += scale * w->z[k];
+    double hat = sigma + up;
+    walk_draw(w, sigma, hat);
+    mix(w, X, 1, X, w->s_noise * sqrt(hat * hat - sigma * sigma), NOISE);
     return hat;
 }
 
 static bool denoise_from(struct walk *w, int i, double hat)
 {
     return hat == w->sigma[i] ? walk_denoise(w, i)
-                              : walk_denoise_at(w, w->x, hat, levels_t(w->run->levels, hat), w->d);
+                              : walk_denoise_at(w, X, hat, levels_t(w->run->levels, hat), D);
 }
 
 bool sample_euler(struct walk *w)
@@ -32,7 +31,7 @@ bool sample_euler(struct walk *w)
     for (int i = 0; i < w->steps; i++) {
         double s = churn(w, i);
         if (!denoise_from(w, i, s)) return false;
-        euler_step(w->x, w->x, w->d, s, w->sigma[i + 1] - s, w->count);
+        euler_step(w, X, X, D, s, w->sigma[i + 1] - s);
         if (!walk_step_done(w, i)) return false;
     }
     return true;
@@ -45,8 +44,8 @@ bool sample_euler_ancestral(struct walk *w)
         struct ancestral step = ancestral_step(s, next, w->eta);
 
         if (!walk_denoise(w, i)) return false;
-        euler_step(w->x, w->x, w->d, s, step.down - s, w->count);
-        walk_add_noise(w, w->x, s, next, w->s_noise * step.up);
+        euler_step(w, X, X, D, s, step.down - s);
+        walk_add_noise(w, X, s, next, w->s_noise * step.up);
         if (!walk_step_done(w, i)) return false;
     }
     return true;
@@ -58,13 +57,14 @@ bool sample_heun(struct walk *w)
         double s = churn(w, i), next = w->sigma[i + 1], dt = next - s;
 
         if (!denoise_from(w, i, s)) return false;
-        euler_step(w->y, w->x, w->d, s, dt, w->count);
+        euler_step(w, Y, X, D, s, dt);
         if (next > 0) {
-            if (!walk_denoise_at(w, w->y, next, w->t[i + 1], w->d2)) return false;
-            for (size_t k = 0; k < w->count; k++)
-                w->y[k] = w->x[k] + ((w->x[k] - w->d[k]) / s + (w->y[k] - w->d2[k]) / next) / 2 * dt;
+            if (!walk_denoise_at(w, Y, next, w->t[i + 1], D2)) return false;
+            euler_step(w, Y, Y, D2, next, dt / 2);      /* Y is already dt below X on the first slope: half of that goes */
+            mix(w, Y, 1, Y, -dt / 2 / s, X);
+            mix(w, Y, 1, Y, dt / 2 / s, D);
         }
-        memcpy(w->x, w->y, w->count * sizeof *w->x);
+        copy(w, X, Y);
         if (!walk_step_done(w, i)) return false;
     }
     return true;
@@ -75,9 +75,10 @@ static bool midpoint_step(struct walk *w, double s, double to)
 {
     double middle = sqrt(s * to);
 
-    euler_step(w->y, w->x, w->d, s, middle - s, w->count);
+    euler_step(w, Y, X, D, s, middle - s);
     if (!walk_denoise_trial(w, middle)) return false;
-    for (size_t k = 0; k < w->count; k++) w->x[k] += (w->y[k] - w->d2[k]) / middle * (to - s);
+    mix(w, X, 1, X, (to - s) / middle, Y);
+    mix(w, X, 1, X, (s - to) / middle, D2);
     return true;
 }
 
@@ -88,7 +89,7 @@ bool sample_dpm_2(struct walk *w)
 
         if (!denoise_from(w, i, s)) return false;
         if (next == 0)
-            euler_step(w->x, w->x, w->d, s, -s, w->count);
+            euler_step(w, X, X, D, s, -s);
         else if (!midpoint_step(w, s, next))
             return false;
         if (!walk_step_done(w, i)) return false;
@@ -104,10 +105,10 @@ bool sample_dpm_2_ancestral(struct walk *w)
 
         if (!walk_denoise(w, i)) return false;
         if (step.down == 0)
-            euler_step(w->x, w->x, w->d, s, -s, w->count);
+            euler_step(w, X, X, D, s, -s);
         else if (!midpoint_step(w, s, step.down))
             return false;
-        walk_add_noise(w, w->x, s, next, step.down > 0 ? w->s_noise * step.up : 0);
+        walk_add_noise(w, X, s, next, step.down > 0 ? w->s_noise * step.up : 0);
         if (!walk_step_done(w, i)) return false;
     }
     return true;

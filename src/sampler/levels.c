@@ -97,14 +97,12 @@ double level_c_in(double sigma)
     return 1.0 / sqrt(sigma * sigma + 1.0);
 }
 
-void level_denoised_eps(float *denoised, const float *x, const float *eps, double sigma, size_t count)
+struct level_denoised level_denoised_eps(double sigma)
 {
-    for (size_t i = 0; i < count; i++) denoised[i] = (float)(x[i] - sigma * eps[i]);
+    return (struct level_denoised) { 1, -sigma };
 }
 
-void level_denoised_v(float *denoised, const float *x, const float *v, double sigma, size_t count)
+struct level_denoised level_denoised_v(double sigma)
 {
-    double c_skip = 1.0 / (sigma * sigma + 1.0), c_out = sigma * level_c_in(sigma);
-
-    for (size_t i = 0; i < count; i++) denoised[i] = (float)(c_skip * x[i] - c_out * v[i]);
+    return (struct level_denoised) { 1.0 / (sigma * sigma + 1.0), -sigma * level_c_in(sigma) };
 }

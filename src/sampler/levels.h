@@ -46,16 +46,20 @@ double levels_sigma(const struct levels *levels, double t);
 /* t of the level nearest to sigma > 0 in ln sigma. */
 int levels_nearest_t(const struct levels *levels, double sigma);
 
-/* ---- what the network's answer means ----
- * All arrays hold count values; denoised (D, the estimate of the clean latent) may be x or the answer. */
+/* ---- what the network's answer means ---- */
 
 /* Networks are shown x * c_in = x / sqrt(sigma^2 + 1), which has variance 1. */
 double level_c_in(double sigma);
 
+/* D, the estimate of the clean latent, is a sum of both: D = x * of x + answer * of the answer. */
+struct level_denoised {
+    double x, answer;
+};
+
 /* D = x - sigma eps: models that predict the noise (SD1, SDXL). */
-void level_denoised_eps(float *denoised, const float *x, const float *eps, double sigma, size_t count);
+struct level_denoised level_denoised_eps(double sigma);
 
 /* D = x / (sigma^2 + 1) - v sigma / sqrt(sigma^2 + 1): models that predict v (SD2 768). Source: arXiv:2202.00512. */
-void level_denoised_v(float *denoised, const float *x, const float *v, double sigma, size_t count);
+struct level_denoised level_denoised_v(double sigma);
 
 #endif

@@ -28,9 +28,9 @@ bool sample_lms(struct walk *w)
         int order = i + 1 < WALK_PAST ? i + 1 : WALK_PAST;
 
         if (!walk_denoise(w, i)) return false;
-        for (size_t k = 0; k < w->count; k++) w->y[k] = (w->x[k] - w->d[k]) / w->sigma[i];
-        walk_remember(w, w->y);
-        for (int j = 0; j < order; j++) mix(w->x, 1, w->x, weight(w->sigma, i, j, order), w->past[j], w->count);
+        mix(w, Y, 1 / w->sigma[i], X, -1 / w->sigma[i], D);
+        walk_remember(w, Y);
+        for (int j = 0; j < order; j++) mix(w, X, 1, X, weight(w->sigma, i, j, order), PAST + j);
         if (!walk_step_done(w, i)) return false;
     }
     return true;

@@ -125,9 +125,8 @@ void noise_first(struct noise *n, float *out)
     noise_to_nhwc(out, n->drawn, NOISE_CHANNELS, s->h, s->w);
 }
 
-void noise_between(void *noise, double from, double to, float *out)
+void noise_between(struct noise *n, double from, double to, float *out)
 {
-    struct noise *n = noise;
     bool goes_on = from == n->path_from && n->path_to < n->path_from && to < n->path_to;
     double begin = goes_on ? n->path_to : from, leg = sqrt(fabs(begin - to)), whole = sqrt(fabs(from - to));
 

@@ -45,8 +45,8 @@ void noise_first(struct noise *noise, float *out);
 
 /* out[h, w, 4] = the next draw. from and to are the levels it stands between: draws from the
  * same `from`, each reaching further down than the one before, belong to one Brownian motion (DPM++ SDE takes two
- * such); any other is independent. Has the form of sampler_run's noise(), with the struct noise as ctx. */
-void noise_between(void *noise, double from, double to, float *out);
+ * such); any other is independent. */
+void noise_between(struct noise *noise, double from, double to, float *out);
 
 /* out[h, w, channels] from in[channels, h, w]: how A1111's and torch's latents lie. */
 void noise_to_nhwc(float *out, const float *in, uint32_t channels, uint32_t h, uint32_t w);

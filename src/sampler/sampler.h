@@ -1,6 +1,7 @@
 /* Samplers: from noise to a clean latent along a schedule, by asking a model at
- * each level what the clean latent would be. They work on plain float arrays and
- * know no model, no device and no guidance: all of that is behind denoise().
+ * each level what the clean latent would be. They know no model, no device, no guidance and
+ * not a value of a latent: between two answers of the model all that a sampler does is
+ * linear, so it says with which weights, and whoever holds the latents adds up.
  *
  *     struct levels levels;
  *     struct schedule schedule;
@@ -10,12 +11,12 @@
  *     levels_sd(&levels);
  *     if (!sampler || !sampler_schedule(&schedule, sampler, kind, &levels, 20, err)) return false;
  *     double scale = sampler_start_scale(sampler, &schedule);
- *     for (size_t i = 0; i < count; i++) x[i] = (float)(noise[i] * scale);
+ *     for (size_t i = 0; i < count; i++) place[SAMPLER_X][i] = (float)(noise[i] * scale);
  *     return sampler_run(&(struct sampler_run) { .sampler = sampler, .schedule = &schedule, .levels = &levels,
- *                        .count = count, .denoise = denoise, .noise = draw, .ctx = me }, x, err);
+ *                        .advance = advance, .noise = draw, .ctx = me }, err);
  *
- * Everything is computed in double and rounded to float where a callback looks at
- * it; equal input gives equal output.
+ * Weights are computed in double. Latents in fp32 are off k-diffusion's by less than 1e-5 of
+ * their largest value (tests/sampler).
  *
  * Where pictures differ from A1111's of the same seed: DDIM takes the last step, from
  * t = 1 to t = 0, as its paper's code and diffusers do (A1111 leaves it out); DPM++ SDE and
@@ -94,37 +95,53 @@ double sampler_start_scale(const struct sampler *sampler, const struct schedule 
 
 /* ---- running it ---- */
 
+/* What a latent's values lie in, each as large as it. At the start SAMPLER_X holds unit noise times sampler_start_scale,
+ * at the end the finished latent; the others need not hold anything at the start. */
+enum {
+    SAMPLER_X,                        /* after step i the latent, still with noise of schedule->sigma[i] */
+    SAMPLER_D,                        /* and the D that it came from */
+    SAMPLER_PLACES = 8,
+    SAMPLER_NOISE = SAMPLER_PLACES,   /* what noise() drew last */
+    SAMPLER_DENOISED,                 /* D, the model's estimate of the clean latent in what it was shown */
+    SAMPLER_TERMS
+};
+
+/* One evaluation of the model, and what follows from it. A weight of 0 leaves out what may hold anything. */
+struct sampler_advance {
+    double sigma, t;                  /* the point's level, and what the network is told (an integer where the sampler asks for one) */
+    double point[SAMPLER_TERMS];      /* where: point = sum of these, without D; the net sees it times level_c_in(sigma) */
+    double places[SAMPLER_PLACES][SAMPLER_TERMS];   /* then place p = sum over k of places[p][k] k: all at once, of what was before */
+};
+
+/* The same in terms of the network's answer, which takes D's place: D = d.x point + d.answer answer. */
+void sampler_advance_by(struct sampler_advance *advance, struct level_denoised d);
+
 struct sampler_run {
     const struct sampler *sampler;
     const struct schedule *schedule;  /* from sampler_schedule */
     const struct levels *levels;      /* the same that made the schedule */
-    size_t count;                     /* values in x */
     const float *eta;                 /* 0..1; NULL: the sampler's own; ignored by those that take none */
     float s_noise;                    /* scale of added noise; 0 means 1; not for DDIM, LCM, TCD */
     float s_churn, s_tmin, s_tmax;    /* Euler, Heun, DPM2: noise put back while s_tmin <= sigma <= s_tmax;
                                          s_churn 0: none; s_tmax 0: no upper end. Source: arXiv:2206.00364 */
 
-    /* denoised[count] = the estimate D of the clean latent in x[count] = clean + sigma noise, guidance
-     * included; t is what the network is told (an integer where the sampler asks for one). The net sees
-     * x * level_c_in(sigma). False stops the run; the callback then has set err itself. */
-    bool (*denoise)(void *ctx, const float *x, double sigma, double t, float *denoised);
+    /* Ask the model and add up. False stops the run; each callback then has set err itself. */
+    bool (*advance)(void *ctx, const struct sampler_advance *advance);
 
-    /* out[count] = the next N(0, 1) values. They stand for the increment of one Brownian motion from level `from`
+    /* SAMPLER_NOISE becomes the next N(0, 1) values. They stand for the increment of one Brownian motion from level `from`
      * to level `to`, divided by sqrt(|from - to|): a source may ignore both and just draw, as A1111 does for
      * ancestral samplers. May be NULL when sampler_draws() says that none is needed. */
-    void (*noise)(void *ctx, double from, double to, float *out);
+    bool (*noise)(void *ctx, double from, double to);
 
-    /* After each step: how many are done, x there (still with noise of schedule->sigma[done])
-     * and the D it came from. False stops the run with TINCT_ERR_CANCELLED. May be NULL. */
-    bool (*on_step)(void *ctx, int done, const float *x, const float *denoised);
+    /* After the advance that ends a step: how many are done. False stops the run. May be NULL. */
+    bool (*on_step)(void *ctx, int done);
     void *ctx;
 };
 
 /* Whether this run calls noise(). */
 bool sampler_draws(const struct sampler_run *run);
 
-/* x[count]: in, the start (unit noise times sampler_start_scale); out, the finished latent.
- * False when a callback stopped it, memory is short, or eta is outside 0..1; x is then as it was. */
-bool sampler_run(const struct sampler_run *run, float *x, struct tinct_err *err);
+/* False when a callback stopped it, or eta is outside 0..1. */
+bool sampler_run(const struct sampler_run *run, struct tinct_err *err);
 
 #endif

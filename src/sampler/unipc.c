@@ -3,7 +3,6 @@
  * further evaluation. In ln sigma, h = ln(s / s'), all of it is in x and D alone.
  * Source: arXiv:2302.04867; settings as A1111's. */
 #include <math.h>
-#include <string.h>
 
 #include "sampler/walk.h"
 
@@ -52,48 +51,48 @@ static void weights(const double *ratios, int n, double h, double *c)
     solve(r, b, n, c);
 }
 
-/* out = the step from x at level i to level i + 1, of `order`; past[0] is D at level i, past[1] the one before ...
- * end is D at level i + 1 for the corrector, NULL for the predictor. out may be x. */
-static void step(struct walk *w, double *out, const double *x, int i, int order, const double *end)
+/* X = the step from Y at level i to level i + 1, of `order`; PAST is D at level i, PAST + 1 the one before ...
+ * The corrector knows D at level i + 1, which is in the place D. */
+static void step(struct walk *w, int i, int order, bool corrector)
 {
     const double *sigma = w->sigma;
     double ratio = sigma[i + 1] / sigma[i], h, ratios[ORDER], c[ORDER];
-    int terms = end ? order : order - 1;
+    int terms = corrector ? order : order - 1;
 
     if (sigma[i + 1] == 0) { /* an endless h: what the limit leaves */
-        memcpy(out, w->past[0], w->count * sizeof *out);
+        copy(w, X, PAST);
         return;
     }
     h = log(sigma[i] / sigma[i + 1]);
     for (int k = 1; k < order; k++) ratios[k - 1] = log(sigma[i] / sigma[i - k]) / h;
     ratios[order - 1] = 1;
-    if (end ? order == 1 : order == 2)
+    if (corrector ? order == 1 : order == 2)
         c[0] = 0.5; /* the paper's shortcut, kept by every implementation */
     else if (terms > 0)
         weights(ratios, terms, h, c);
 
-    for (size_t v = 0; v < w->count; v++) {
-        double d = w->past[0][v], sum = 0;
-        for (int k = 1; k < order; k++) sum += c[k - 1] * (w->past[k][v] - d) / ratios[k - 1];
-        if (end) sum += c[order - 1] * (end[v] - d);
-        out[v] = ratio * x[v] + (1 - ratio) * d + h * sum;
+    mix(w, X, ratio, Y, 1 - ratio, PAST);
+    for (int k = 0; k < terms; k++) {
+        double share = h * c[k] / ratios[k];        /* of the difference between an end and D at level i */
+        mix(w, X, 1, X, share, k == order - 1 ? D : PAST + k + 1);
+        mix(w, X, 1, X, -share, PAST);
     }
 }
 
-/* y keeps x at the level before, from which the corrector takes the step again. */
+/* Y keeps x at the level before, from which the corrector takes the step again. */
 bool sample_unipc(struct walk *w)
 {
     int order = 0;
 
     for (int i = 0; i < w->steps; i++) {
         if (!walk_denoise(w, i)) return false;
-        if (i > 0) step(w, w->x, w->y, i - 1, order, w->d);
-        walk_remember(w, w->d);
-        memcpy(w->y, w->x, w->count * sizeof *w->x);
+        if (i > 0) step(w, i - 1, order, true);
+        walk_remember(w, D);
+        copy(w, Y, X);
 
         order = i + 1 < ORDER ? i + 1 : ORDER;
         if (order > w->steps - i) order = w->steps - i;
-        step(w, w->x, w->y, i, order, NULL);
+        step(w, i, order, false);
         if (!walk_step_done(w, i)) return false;
     }
     return true;

@@ -1,44 +1,55 @@
-/* A sampler's run on its way, and the few things every sampler does. Private to this room. */
+/* A sampler's run on its way, and the few things every sampler does. Private to this room.
+ *
+ * Nothing is computed here: each place is a sum of what the places held when the model was last asked, of the noise and
+ * of D, and only its weights are known. With the model's next answer, or at the end of a step, they go to the run's advance(). */
 #ifndef TINCT_SAMPLER_WALK_H
 #define TINCT_SAMPLER_WALK_H
 
 #include "sampler/sampler.h"
 
-enum { WALK_PAST = 4 };
+enum {
+    X = SAMPLER_X,                    /* the state */
+    D = SAMPLER_D,                    /* D at X */
+    Y, D2,                            /* a trial point, or what else a method needs, and D there */
+    PAST,                             /* WALK_PAST places: what a multistep method remembers, latest first */
+    WALK_PAST = 4,
+    NOISE = SAMPLER_NOISE,
+};
 
 struct walk {
     const struct sampler_run *run;
     const double *sigma, *t;          /* [steps + 1] */
     int steps;
-    size_t count;
     double eta, s_noise;
-    double *x;                        /* [count], the state */
-    double *d;                        /* [count], D at x */
-    double *y, *d2;                   /* [count], a trial point and D there */
-    double *past[WALK_PAST];          /* [count] each: what a multistep method remembers, latest first */
-    float *x_float, *d_float, *z;     /* [count] each, what callbacks see */
-    struct tinct_err *err;
+    double now[SAMPLER_TERMS][SAMPLER_TERMS];   /* every place, the noise and D as sums of themselves at the last advance */
+    struct sampler_advance next;      /* where the model is to be asked, if it is */
+    bool asked, drawn;                /* it is; there is noise that was not used yet */
+    bool failed;                      /* the noise could not be drawn */
 };
 
-/* d = D(x) at step i's level, and d2 = D(y) at any other. False: the callback stopped the run. */
+/* D becomes D(X) at step i's level, D2 becomes D(Y) at any other. False: the run is stopped. */
 bool walk_denoise(struct walk *w, int i);
-bool walk_denoise_at(struct walk *w, const double *x, double sigma, double t, double *d);
+bool walk_denoise_at(struct walk *w, int x, double sigma, double t, int d);
 bool walk_denoise_trial(struct walk *w, double sigma);
 
-/* x += scale * (the noise between two levels); draws nothing where scale is 0. */
-void walk_add_noise(struct walk *w, double *x, double from, double to, double scale);
+/* NOISE becomes the noise between two levels. Once between two calls of walk_denoise or walk_step_done. */
+void walk_draw(struct walk *w, double from, double to);
 
-/* After step i, when x holds the result: tells on_step. False: it wants no more. */
+/* x += scale * (the noise between two levels); draws nothing where scale is 0. */
+void walk_add_noise(struct walk *w, int x, double from, double to, double scale);
+
+/* After step i, when X holds the result: tells on_step. False: it wants no more. */
 bool walk_step_done(struct walk *w, int i);
 
-/* Put d (or what the method keeps) in front of past; the oldest falls out. */
-void walk_remember(struct walk *w, const double *values);
+/* Put d (or what the method keeps) in front of PAST; the oldest falls out. */
+void walk_remember(struct walk *w, int d);
 
 /* out = a x + b y; out may be either. */
-void mix(double *out, double a, const double *x, double b, const double *y, size_t count);
+void mix(struct walk *w, int out, double a, int x, double b, int y);
+void copy(struct walk *w, int out, int x);
 
-/* x += dt (x - d) / sigma, the Euler step, written to out: out may be x. */
-void euler_step(double *out, const double *x, const double *d, double sigma, double dt, size_t count);
+/* out = x + dt (x - d) / sigma, the Euler step; out may be x. */
+void euler_step(struct walk *w, int out, int x, int d, double sigma, double dt);
 
 /* How far down an ancestral step goes, and how much noise brings it up to level `to` again. */
 struct ancestral {

@@ -184,6 +184,7 @@ static bool paint_one(struct painter *p, int index, struct tinct_err *err)
     if (!picture) return false;
     settings.seed += index;
     settings.on_step = on_step;
+    settings.latents = true;
     settings.user = p;
     picture->purpose = p->job.purpose;
     if (!tinct_txt2img(p->t, &settings, &picture->image, err)) {

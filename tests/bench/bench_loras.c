@@ -48,7 +48,8 @@ static bool step(struct tinct *t, double *best_ms, struct tinct_err *err)
     enum { SIDE = 64, LATENT = 2 * SIDE * SIDE * UNET_LATENT };
     size_t context = (size_t)2 * CLIP_TOKENS * t->model->unet.context;
     float *x = calloc(LATENT, sizeof *x), *eps = malloc(LATENT * sizeof *eps), *z = calloc(context, sizeof *z);
-    struct unet_run *run = unet_run_create(t->model, 2, SIDE, SIDE, CLIP_TOKENS, err);
+    struct unet_run *run = unet_run_create(t->model, &(struct unet_run_size) {
+        .h = SIDE, .w = SIDE, .images = 2, .tokens = CLIP_TOKENS }, err);
     bool ok = run && x && eps && z;
 
     for (size_t i = 0; ok && i < LATENT; i++) x[i] = (float)((int)(i * 2654435761u % 2000) - 1000) * 2e-3f;

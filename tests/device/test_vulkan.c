@@ -468,7 +468,7 @@ static void every_call_may_fail(void **state)
     walk("memory", 4);
     walk("record", 10);
     walk("submit", 6);
-    walk("wait", 6);
+    walk("wait", 1);                             /* writes are not waited for, nor what is done already */
     unsetenv("TINCT_VULKAN_STAGING");
 }
 

@@ -4,6 +4,7 @@ struct mix_case {
     uint32_t results, operands, count;
     bool x_float, y_float;              /* f32 where activations are f16 */
     bool in_place;                      /* y is x's entries from the second on */
+    uint32_t gap;                       /* between entries */
     float size;                         /* of x's values */
 };
 
@@ -40,9 +41,10 @@ static void mix_of(struct optest *t, struct mix_case c)
     float *x = c.x_float ? optest_random_f32(t, operands, 0, c.size) : optest_random(t, operands, 0, c.size);
     float *a = random_weights(t, c.operands);
     double *want = optest_host(t, results * sizeof *want), *tolerance = optest_host(t, results * sizeof *tolerance);
-    struct tensor xt = optest_tensor(t, x_type, 2, (uint32_t[]) { c.operands, c.count }, x);
+    struct tensor xt = optest_columns(t, x_type, 2, (uint32_t[]) { c.operands, c.count }, 0, c.count + c.gap, x);
     struct tensor at = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { c.operands, OP_MIX_RESULTS }, a);
-    struct tensor yt = c.in_place ? tensor_image(xt, 1, c.results) : optest_tensor(t, y_type, 2, (uint32_t[]) { c.results, c.count }, NULL);
+    struct tensor yt = c.in_place ? tensor_image(xt, 1, c.results)
+                                  : optest_columns(t, y_type, 2, (uint32_t[]) { c.results, c.count }, 0, c.count + 2 * c.gap, NULL);
 
     op_mix(optest_pass(t), yt, xt, at);
     optest_run(t);
@@ -63,6 +65,11 @@ static void sampler_512(struct optest *t)
 static void in_place(struct optest *t)
 {
     mix_of(t, (struct mix_case) { 7, 11, 13 * 37 * 4, .x_float = true, .y_float = true, .in_place = true, .size = 15 });
+}
+static void with_gaps(struct optest *t)
+{
+    mix_of(t, (struct mix_case) { 8, 11, 13 * 37 * 4, .x_float = true, .y_float = true, .in_place = true, .gap = 60, .size = 15 });
+    mix_of(t, (struct mix_case) { 5, 3, 13 * 37 * 4, .gap = 12, .size = 3 });
 }
 static void guidance(struct optest *t) { mix_of(t, (struct mix_case) { 1, 33, 13 * 37 * 4, .y_float = true, .size = 3 }); }
 static void to_the_unet(struct optest *t) { mix_of(t, (struct mix_case) { 1, 9, 13 * 37 * 4, .x_float = true, .size = 3 }); }
@@ -118,6 +125,7 @@ int main(void)
     static const struct optest_case cases[] = {
         { "10 operands of 64x64x4", sampler_512 },
         { "in place", in_place },
+        { "with gaps", with_gaps },
         { "33 activations to f32", guidance },
         { "f32 to activations", to_the_unet },
         { "activations alone", activations },

@@ -21,7 +21,7 @@
 
 #include "device/backend.h"      /* a dispatch's parameters */
 #include "gemm.h"
-#include "pipeline/stages.h"
+#include "pipeline/unet_run.h"
 
 static double now(void)
 {
@@ -93,7 +93,7 @@ static bool run_unet(struct model *m, const char *line, struct tinct_err *err)
     size_t size = sizeof(float) * n * h * w * UNET_LATENT;
     float *x = read_file(x_path, size), *eps = malloc(size);
     float *context = read_file(context_path, sizeof(float) * n * tokens * m->unet.context);
-    struct unet_run *run = unet_run_create(m, n, h, w, tokens, err);
+    struct unet_run *run = unet_run_create(m, &(struct unet_run_size) { .h = h, .w = w, .images = n, .tokens = tokens }, err);
     bool ok = run && unet_run_context(run, context, err) && unet_run_step(run, eps, x, t, err);
     if (ok) write_file(eps_path, eps, size);
     unet_run_free(run);
@@ -109,7 +109,7 @@ static bool time_unet(struct model *m, const char *line, double *best, struct ti
     if (sscanf(line, "time %u %u %u %u %u", &n, &h, &w, &tokens, &repeats) != 5) exit(2);
     float *x = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x), *eps = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x);
     float *context = calloc((size_t)n * tokens * m->unet.context, sizeof *context);
-    struct unet_run *run = unet_run_create(m, n, h, w, tokens, err);
+    struct unet_run *run = unet_run_create(m, &(struct unet_run_size) { .h = h, .w = w, .images = n, .tokens = tokens }, err);
     bool ok = run && unet_run_context(run, context, err);
     *best = 1e30;
     for (unsigned i = 0; ok && i < repeats; i++) {
@@ -228,7 +228,7 @@ static bool run_profile(struct model *m, const char *line, struct tinct_err *err
     float *x = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x), *eps = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x);
     float *context = calloc((size_t)n * tokens * m->unet.context, sizeof *context);
     device_keep_times(m->device, true);
-    struct unet_run *run = unet_run_create(m, n, h, w, tokens, err);
+    struct unet_run *run = unet_run_create(m, &(struct unet_run_size) { .h = h, .w = w, .images = n, .tokens = tokens }, err);
     bool ok = run && unet_run_context(run, context, err) && unet_run_step(run, eps, x, 500.0, err) &&
               unet_run_step(run, eps, x, 500.0, err);
     if (ok && kinds) print_kinds(unet_run_pass(run));

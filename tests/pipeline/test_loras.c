@@ -138,6 +138,7 @@ static void follow(const char *prompt, struct trajectory *way)
     *way = (struct trajectory) { .stop_after = 0 };
     p.steps = STEPS;
     p.on_step = remember;
+    p.latents = true;
     p.user = way;
     image = paint_on(t, &p);
     tinct_image_free(&image);
@@ -183,6 +184,7 @@ static void a_cancelled_picture_is_forgotten(void **state)
     way.stop_after = 2;
     p.steps = STEPS;
     p.on_step = remember;
+    p.latents = true;
     p.user = &way;
     check_refused(tinct_txt2img(t, &p, &image, &err), &err, TINCT_ERR_CANCELLED, "cancelled");
     again = paint("a cat");

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "pipeline/stages.h"
+#include "pipeline/denoise.h"
 #include "temporary.h"
 #include "tiny_checkpoint.h"
 
@@ -90,7 +90,8 @@ static struct model *tiny_open(struct device *device)
 static void unet(const struct model *m, float *eps, uint32_t images, const float *from, const float *text)
 {
     struct tinct_err err;
-    struct unet_run *run = unet_run_create(m, images, SIDE, SIDE, CLIP_TOKENS, &err);
+    struct unet_run *run = unet_run_create(m, &(struct unet_run_size) {
+        .h = SIDE, .w = SIDE, .images = images, .tokens = CLIP_TOKENS }, &err);
 
     must(run && unet_run_context(run, text, &err) && unet_run_step(run, eps, from, 321.5, &err));
     unet_run_free(run);
@@ -170,12 +171,13 @@ static void stages_tell_their_memory_beforehand(void **state)
     must(vae_decode(m, rgb, x, SIDE, SIDE, &err));
     assert_int_equal(device_scratch_bytes(device), small.scratch);
 
-    struct stage_needs needs = unet_run_needs(m, 2, SIDE, SIDE, CLIP_TOKENS);
-    struct unet_run *run = unet_run_create(m, 2, SIDE, SIDE, CLIP_TOKENS, &err);
+    struct unet_run_size size = { .h = SIDE, .w = SIDE, .images = 2, .tokens = CLIP_TOKENS };
+    struct stage_needs needs = denoiser_needs(m, &size);
+    struct denoiser *run = denoiser_create(m, &size, &err);
     must(run != NULL);
     assert_int_equal(device_scratch_bytes(device), needs.scratch > small.scratch ? needs.scratch : small.scratch);
     assert_true(needs.own > 0);
-    unet_run_free(run);
+    denoiser_free(run);
     model_close(m);
     device_close(device);
 }

@@ -194,13 +194,21 @@ static bool place_reads(struct recorder *r, const struct dispatch *d, const stru
     return true;
 }
 
-/* The writes of rows [first, end); all of them where a write is not laid out by rows. */
+/* The writes of rows [first, end); all of them where a write is not laid out by rows. An absent one is bound to another: a
+ * buffer that many dispatches could write would order them. */
 static void place_writes(const struct recorder *r, const struct dispatch *d, struct operands *o, uint64_t first,
                          uint64_t end)
 {
+    uint32_t unused = 0;
+
     o->shifts &= (1u << 4 * o->reads) - 1;
     for (uint32_t i = o->reads; i < o->count; i++) {
         struct span s = d->writes[i - o->reads];
+        if (!s.buffer) {
+            s = d->writes[i == o->reads];
+            o->buffers[i] = place(r->v, &s, i, &unused);
+            continue;
+        }
         uint64_t whole = s.offset + s.size, rest = s.offset + end * s.row_bytes;
         if (s.row_bytes) {
             s.offset += first * s.row_bytes;

@@ -64,7 +64,7 @@ bool vk_wait(struct device *device, uint64_t started, struct tinct_err *err)
 {
     struct vulkan *v = vulkan_of(device);
 
-    if (device->done >= started) return true;
+    if (device_is_done(device, started)) return true;
     if (lost_earlier(v, err)) return false;
     device->counts.waits++;
     while (device->done < started) {

@@ -37,12 +37,12 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     (void)plan;
     memset(m->sums, 0, p->results * sizeof m->sums[0]);
     for (size_t k = 0; k < p->operands; k++) {
-        const float *operand = row_read(stored_at(x, k * p->count + first, x_f16), x_f16, count, m->operand);
+        const float *operand = row_read(stored_at(x, k * p->x_stride + first, x_f16), x_f16, count, m->operand);
         for (uint32_t r = 0; r < p->results; r++)
             if (weights[k * MIX_RESULTS + r] != 0) add(m->sums[r], weights[k * MIX_RESULTS + r], operand, count);
     }
     for (size_t r = 0; r < p->results; r++) {
-        void *row = stored_place(y, r * p->count + first, y_f16);
+        void *row = stored_place(y, r * p->y_stride + first, y_f16);
         if (y_f16) row_written(row, true, count, m->sums[r]);
         else memcpy(row, m->sums[r], count * sizeof(float));
     }
