@@ -46,24 +46,61 @@ static const float *pixel_of(const struct source *s, size_t pixel, float *room)
 
 /* ---- stats: an item is one chunk of one image ---------------------------- */
 
+enum { STATS_VECS = 4 };
+
 static struct cpu_plan stats_plan(const struct cpu_args *a)
 {
     return (struct cpu_plan) { .items = a->rows * a->batch, .rows = GROUP_NORM_CHUNK, .memory = memory_of(a) };
 }
 
-/* sums[c] = sum over pixels of (x - mean[c])^power; power 1 or 2. */
-static void add_up(const struct source *s, uint32_t first, uint32_t pixels, const float *mean, int power, float *sums, float *room)
+/* Sums over pixels, of `count` vectors of channels from c on, which stay in registers: of x, or of (x - mean)^2. */
+VEC_INLINE void add_up_vecs(const struct source *s, size_t first, uint32_t pixels, uint32_t c, const float *mean, float *sums,
+                            const int count, const bool squares, const bool f16)
 {
-    for (uint32_t c = 0; c < s->channels; c++) sums[s->first + c] = 0;
-    for (uint32_t i = 0; i < pixels; i++) {
-        const float *x = pixel_of(s, first + i, room);
-        float *out = sums + s->first;
-        const float *m = mean + s->first;
-        if (power == 1)
-            for (uint32_t c = 0; c < s->channels; c++) out[c] += x[c];
-        else
-            for (uint32_t c = 0; c < s->channels; c++) out[c] += (x[c] - m[c]) * (x[c] - m[c]);
+    vec sum[STATS_VECS] = { 0 };
+
+    for (size_t pixel = first; pixel < first + pixels; pixel++) {
+        const void *x = stored_at(s->x, pixel * s->stride + c, f16);
+        for (int v = 0; v < count; v++) {
+            vec value = stored_vec(x, (size_t)v * VEC_WIDTH, f16);
+            if (squares) value -= vec_load(mean + c + v * VEC_WIDTH);
+            sum[v] += squares ? value * value : value;
+        }
     }
+    for (int v = 0; v < count; v++) vec_store(sums + c + v * VEC_WIDTH, sum[v]);
+}
+
+/* The same of the channels that fill no vector. */
+static void add_up_rest(const struct source *s, size_t first, uint32_t pixels, uint32_t c, const float *mean, float *sums, bool squares)
+{
+    uint32_t count = s->channels - c;
+    float room[VEC_WIDTH + HALVES], sum[VEC_WIDTH] = { 0 };
+
+    for (size_t pixel = first; pixel < first + pixels; pixel++) {
+        const float *x = row_read(stored_at(s->x, pixel * s->stride + c, s->f16), s->f16, count, room);
+        for (uint32_t i = 0; i < count; i++) sum[i] += squares ? (x[i] - mean[c + i]) * (x[i] - mean[c + i]) : x[i];
+    }
+    memcpy(sums + c, sum, count * sizeof *sums);
+}
+
+VEC_INLINE void add_up_all(const struct source *s, size_t first, uint32_t pixels, const float *mean, float *sums, const bool squares,
+                           const bool f16)
+{
+    uint32_t c = 0;
+
+    for (; c + STATS_VECS * VEC_WIDTH <= s->channels; c += STATS_VECS * VEC_WIDTH)
+        add_up_vecs(s, first, pixels, c, mean, sums, STATS_VECS, squares, f16);
+    for (; c + VEC_WIDTH <= s->channels; c += VEC_WIDTH) add_up_vecs(s, first, pixels, c, mean, sums, 1, squares, f16);
+    if (c < s->channels) add_up_rest(s, first, pixels, c, mean, sums, squares);
+}
+
+/* sums[c] = sum over pixels of x, or of (x - mean[c])^2. */
+static void add_up(const struct source *s, size_t first, uint32_t pixels, const float *mean, float *sums, bool squares)
+{
+    if (s->f16 && squares) add_up_all(s, first, pixels, mean + s->first, sums + s->first, true, true);
+    else if (s->f16) add_up_all(s, first, pixels, mean + s->first, sums + s->first, false, true);
+    else if (squares) add_up_all(s, first, pixels, mean + s->first, sums + s->first, true, false);
+    else add_up_all(s, first, pixels, mean + s->first, sums + s->first, false, false);
 }
 
 static double total(const float *v, uint32_t count)
@@ -78,12 +115,12 @@ static void stats_item(const struct cpu_args *a, const struct cpu_plan *plan, ui
     const struct group_norm_params *p = a->params;
     uint32_t channels = channels_of(a), width = channels / p->groups, image = item / p->chunks;
     uint32_t chunk = item % p->chunks, pixels = least(plan->rows, p->pixels - chunk * plan->rows);
-    uint32_t first = image * p->pixels + chunk * plan->rows;
-    float *sums = memory, *mean = sums + channels, *room = mean + channels, *partial = (float *)a->writes[0] + (size_t)item * p->groups * 2;
+    size_t first = (size_t)image * p->pixels + chunk * plan->rows;
+    float *sums = memory, *mean = sums + channels, *partial = (float *)a->writes[0] + (size_t)item * p->groups * 2;
 
     for (int i = 0; i < sources_of(a); i++) {
         struct source s = source_of(a, i);
-        add_up(&s, first, pixels, mean, 1, sums, room);
+        add_up(&s, first, pixels, mean, sums, false);
     }
     for (uint32_t g = 0; g < p->groups; g++) {
         partial[2 * g] = (float)(total(sums + g * width, width) / ((double)pixels * width));
@@ -91,7 +128,7 @@ static void stats_item(const struct cpu_args *a, const struct cpu_plan *plan, ui
     }
     for (int i = 0; i < sources_of(a); i++) {
         struct source s = source_of(a, i);
-        add_up(&s, first, pixels, mean, 2, sums, room);
+        add_up(&s, first, pixels, mean, sums, true);
     }
     for (uint32_t g = 0; g < p->groups; g++) partial[2 * g + 1] = (float)total(sums + g * width, width);
 }

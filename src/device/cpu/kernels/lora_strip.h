@@ -3,7 +3,7 @@
 #ifndef TINCT_CPU_LORA_STRIP_H
 #define TINCT_CPU_LORA_STRIP_H
 
-#include "device/cpu/kernels/vec.h"
+#include "device/cpu/kernels/stored.h"
 
 enum {
     MERGE_COLUMNS = 64,
@@ -23,21 +23,12 @@ struct beyond {
     uint16_t bits[LINE];
 };
 
-VEC_INLINE vec next_w0(const struct strip *s, uint32_t i)
-{
-    float v[VEC_WIDTH];
-
-    if (!s->w0_f16) return vec_load(s->w0_f32 + i);
-    widen_f16(v, s->w0_f16 + i, VEC_WIDTH);
-    return vec_load(v);
-}
-
 VEC_INLINE void finish_line(struct strip *s, struct beyond *beyond)
 {
     float sums[LINE];
 
     for (uint32_t i = 0; i < LINE; i += VEC_WIDTH) {
-        vec v = next_w0(s, i);
+        vec v = s->w0_f16 ? stored_vec(s->w0_f16, i, true) : stored_vec(s->w0_f32, i, false);
         if (s->delta) v += vec_load(s->delta + i);
         if (s->sums) v += vec_load(s->sums + i);
         vec_store(sums + i, v);

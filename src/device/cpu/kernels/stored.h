@@ -29,6 +29,16 @@ static inline void *stored_place(void *to, size_t index, bool f16)
     return (char *)to + index * stored_size(f16);
 }
 
+/* VEC_WIDTH elements from element `index` on. */
+VEC_INLINE vec stored_vec(const void *from, size_t index, const bool f16)
+{
+    float v[VEC_WIDTH];
+
+    if (!f16) return vec_load((const float *)from + index);
+    widen_f16(v, (const uint16_t *)from + index, VEC_WIDTH);
+    return vec_load(v);
+}
+
 VEC_INLINE void widen_row(float *to, const uint16_t *from, uint32_t count)
 {
     uint32_t whole = count / HALVES * HALVES;
