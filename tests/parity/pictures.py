@@ -98,9 +98,9 @@ def main():
             assert np.abs(fused - plain).max() > 0.02, "the LoRAs change next to nothing: this would prove nothing"
         sigmas = uniform_sigmas(steps)
         noise = torch.from_numpy(philox(seed, 4 * n * n).reshape(1, 4, n, n))
-        # the pipeline multiplies by sqrt(sigma_max^2 + 1), A1111 by sigma_max
+        # the pipeline multiplies by sqrt(sigma_max^2 + 1), A1111 by sigma_max; its sigmas end in the 0 that the last step goes to
         noise = noise * (sigmas[0] / np.sqrt(sigmas[0] ** 2 + 1))
-        want = pipe(a.prompt, negative_prompt=a.negative, guidance_scale=7.0, sigmas=list(sigmas), latents=noise,
+        want = pipe(a.prompt, negative_prompt=a.negative, guidance_scale=7.0, sigmas=[*sigmas, 0.0], latents=noise,
                     width=a.size, height=a.size, output_type="np").images[0]
         want = (want * 255).round().astype(np.uint8)
         pictures, count, tags = {}, 0, "".join(f"<lora:{name}:{weight}>" for name, weight in weights.items())
