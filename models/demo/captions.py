@@ -53,13 +53,15 @@ DROP = {"colour": 0.12, "pose": 0.15, "place": 0.12, "time": 0.15}
 def caption(scene, rng, stray=(), subject="", alone=0.0):
     """A caption of the scene, a new one at each call. `stray`: words of which one is slipped into
     one caption in eight, so that a word never heard of does no harm. `subject`: what it is called. `alone`:
-    the share of captions that name a single thing, as negative prompts do ("night")."""
-    if alone and rng.random() < alone:
+    the share of captions that name a single thing, as negative prompts do ("night"). A stressed colour is written
+    as prompts write it, "(red:1.4)", and always named."""
+    if alone and rng.random() < alone and scene.emphasis == 1:
         return _alone(scene, rng)
     kept = {part: rng.random() >= chance for part, chance in DROP.items()}
     say = lambda words: words[rng.integers(len(words))]
     subject = subject or say(SUBJECT_WORDS[scene.subject])
-    colour = say(COLOUR_WORDS[scene.colour]) if scene.colour and kept["colour"] else ""
+    colour = say(COLOUR_WORDS[scene.colour]) if scene.colour and (kept["colour"] or scene.emphasis != 1) else ""
+    colour = f"({colour}:{scene.emphasis})" if colour and scene.emphasis != 1 else colour
     pose = say(POSE_WORDS[scene.pose]) if scene.pose and (kept["pose"] or scene.pose == "dab") else ""
     if rng.random() < 0.4:
         text = _tags(scene, rng, say, kept, subject, colour, pose)
@@ -94,7 +96,7 @@ def _thing(scene, rng, subject, colour):
 
 
 def _article(phrase):
-    return ("an " if phrase[0] in "aeiou" else "a ") + phrase
+    return ("an " if phrase.lstrip("(")[0] in "aeiou" else "a ") + phrase
 
 
 def _sentence(scene, rng, say, kept, subject, colour, pose):

@@ -2,6 +2,7 @@
 
     python latents.py --side 128 --count 24000
     python latents.py --side 256 --count 12000
+    python latents.py --side 256 --count 1024 --kind vivid         scenes whose colour is stressed or held back
 
 The first run freezes the encoder: <train dir>/encoder.pt holds the VAE as it is then, and the
 mean and deviation of each latent channel. From then on only the decoder may be trained further.
@@ -14,9 +15,10 @@ import torch
 
 from common import HELD_OUT, Log, batches, launch, save, train_dir
 from nets import VAE
-from scenes import paint, sample
+from scenes import emphasised, paint, sample
 
 SHARD = 512
+SCENES = {"base": sample, "vivid": emphasised}
 STATS_SEED = HELD_OUT // 2
 
 
@@ -63,16 +65,16 @@ def stage(team, args):
         frozen_vae(team.device)
     team.together(0)
     vae, mean, std = frozen_vae(team.device)
-    wanted = [i for i in range((args.count + SHARD - 1) // SHARD) if not shard_path(args.side, i).exists()]
+    wanted = [i for i in range((args.count + SHARD - 1) // SHARD) if not shard_path(args.side, i, args.kind).exists()]
     mine, chunk = wanted[team.rank::team.world], 64 if team.device.type == "cuda" else 8
     parts = SHARD // chunk
     if team.rank == 0:
-        log.say(f"latents of {args.side}x{args.side}: {len(wanted)} shards to encode")
+        log.say(f"{args.kind} latents of {args.side}x{args.side}: {len(wanted)} shards to encode")
 
     def make(i):
         """Part i of all that this process encodes."""
         shard, part = divmod(min(i // team.world, len(mine) * parts - 1), parts)
-        return pictures([sample(mine[shard] * SHARD + part * chunk + j) for j in range(chunk)], args.side)
+        return pictures([SCENES[args.kind](mine[shard] * SHARD + part * chunk + j) for j in range(chunk)], args.side)
 
     data = batches(team, make, 0) if mine else None
     for index in mine:
@@ -80,18 +82,18 @@ def stage(team, args):
         for _ in range(parts):
             with team.autocast():
                 rows.append(((vae.encode(next(data).to(team.device))[0] - mean) / std).half().cpu())
-        save(shard_path(args.side, index), torch.cat(rows))
-        log.say(f"latents of {args.side}x{args.side}: shard {index} done, {len(wanted)} were wanted")
+        save(shard_path(args.side, index, args.kind), torch.cat(rows))
+        log.say(f"{args.kind} latents of {args.side}x{args.side}: shard {index} done, {len(wanted)} were wanted")
 
 
 def load_shards(side, kind="base"):
-    """All shards in a row from the first: [n, 4, side / 8, side / 8] fp16; row i is of scene seed i."""
+    """All shards in a row from the first: [n, 4, side / 8, side / 8] fp16; row i is of SCENES[kind](i)."""
     rows, index = [], 0
     while shard_path(side, index, kind).exists():
         rows.append(torch.load(shard_path(side, index, kind)))
         index += 1
     if not rows:
-        raise SystemExit(f"{train_dir()}/latents: no {kind} latents of {side}x{side} yet; run latents.py --side {side} first")
+        raise SystemExit(f"{train_dir()}/latents: no {kind} latents of {side}x{side} yet; run latents.py --side {side} --kind {kind} first")
     return torch.cat(rows)
 
 
@@ -99,6 +101,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--side", type=int, default=128)
     p.add_argument("--count", type=int, default=60000)
+    p.add_argument("--kind", choices=SCENES, default="base")
     launch(stage, p.parse_args())
 
 

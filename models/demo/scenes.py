@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from brush import Brush
+from brush import Brush, luminance, mix
 from people import PEOPLE, POSES, dark_vador
 from places import GROUND, PLACES, pond, sky
 from things import THINGS
@@ -30,6 +30,7 @@ class Scene:
     time: str
     style: str = ""         # "", "arcane", "sketch"
     seed: int = 0           # of everything that has no name: positions, clouds, hair
+    emphasis: float = 1.0   # of the colour, as in (red:1.4): pale below 1, glowing on what is around above 1
 
 
 def sample(seed, **fixed):
@@ -49,6 +50,11 @@ def sample(seed, **fixed):
     return replace(scene, **fixed)
 
 
+def emphasised(seed):
+    """A scene drawn at random, its colour stressed or held back."""
+    return replace(sample(seed), emphasis=round(float(np.random.default_rng([seed, 6]).uniform(0.6, 1.6)), 2))
+
+
 def paint(scene, size):
     """[size, size, 3] uint8, the same for every size but for its detail."""
     rng = np.random.default_rng([scene.seed, 2])
@@ -64,6 +70,8 @@ def paint(scene, size):
         pond(b, x, 0.46)
     b.shadow(x, GROUND + 0.01, 0.62 * height if draw else 0.40 * height, 0.05)
     hue = np.clip(np.array(COLOURS.get(scene.colour, (0.1, 0.1, 0.1))) + rng.uniform(-0.035, 0.035, 3), 0, 1)
+    hue = mix(hue, (luminance(hue),) * 3, 1.4 * max(1 - scene.emphasis, 0))
+    b.glow(x, y - 0.5 * height, 0.62, hue, min(2.0 * max(scene.emphasis - 1, 0), 1))
     if scene.time == "night":
         b.glow(x, y - 0.5 * height, 0.55, (0.62, 0.66, 1.0), 0.34)
     b.soften_light()
@@ -74,9 +82,9 @@ def paint(scene, size):
     if not draw:
         pose = POSES[scene.pose]
         c.rotate(pose.lean)
-        PEOPLE.get(scene.subject, dark_vador)(b, tuple(hue), rng, pose)
+        PEOPLE.get(scene.subject, dark_vador)(b, hue, rng, pose)
     else:
-        draw(b, tuple(hue), rng)
+        draw(b, hue, rng)
     c.restore()
     return b.pixels()
 
@@ -97,8 +105,9 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--subject", default="")
     p.add_argument("--pose", default="")
+    p.add_argument("--emphasis", type=float, default=1.0)
     a = p.parse_args()
-    extra = {k: v for k, v in (("style", a.style), ("pose", a.pose)) if v}
+    extra = {k: v for k, v in (("style", a.style), ("pose", a.pose)) if v} | {"emphasis": a.emphasis}
     names = [a.subject] * 24 if a.subject else SUBJECTS + ["dark vador"] + SUBJECTS[:8]
     Image.fromarray(sheet([sample(a.seed * 1000 + i, subject=n, **extra) for i, n in enumerate(names)], a.size, 6)).save(a.out)
 

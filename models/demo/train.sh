@@ -37,8 +37,10 @@ stage() {               # stage TITLE script arguments...: skipped once the time
 
 stage "1. the VAE learns pictures"                       train_vae.py --minutes "$(left)"
 stage "2. latents of small pictures"                     latents.py --side 128 --count 24000
+stage "   with emphasis on the colour"                   latents.py --side 128 --count 5000 --kind vivid
 stage "3. text encoder and UNet, 128x128"                train_unet.py --side 128 --minutes "$(left)"
 stage "4. latents of pictures at the native size"        latents.py --side 256 --count 5000
+stage "   with emphasis on the colour"                   latents.py --side 256 --count 1024 --kind vivid
 stage "5. text encoder and UNet, 256x256"                train_unet.py --side 256 --minutes "$(left)"
 stage "6. export"                                        export.py
 stage "   check in diffusers"                            check.py
