@@ -20,8 +20,8 @@
 #define QUADS(shift) ((shift) / 2u)
 #endif
 
-#define PARAMS(type) layout(push_constant) uniform Push { uint groups, first_row, end_row, shifts; type p; }
-#define SHIFT(b) (bitfieldExtract(shifts, 4 * b, 4))      // 8-byte units between the binding's begin and the operand's
+#define PARAMS(type) layout(push_constant) uniform Push { uint groups, first_row, end_row, shifts, more_shifts; type p; }
+#define SHIFT(b) (bitfieldExtract(b < 8 ? shifts : more_shifts, 4 * (b % 8), 4))   // 8-byte units from a binding's begin to the operand's
 
 #ifdef TEXEL
 #define TEXELS(b, format)  layout(binding = b, format) readonly uniform

@@ -25,7 +25,9 @@ READS_WEIGHT(2, w);
 READS_FLOAT(3, bias);
 READS_FLOAT(4, per_image);
 READS(5, residual);
-WRITES(7, y);
+READS_FLOAT(7, gamma);
+READS_FLOAT(8, beta);
+WRITES(9, y);
 
 uint phase;                              // of this tile: 2 (oy % 2) + ox % 2
 

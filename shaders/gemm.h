@@ -22,6 +22,9 @@
  * GEMM_WINOGRAD: a linear layer whose rows are 36 equal parts, and part 6 i + j has weights of its own (winograd.h):
  *   sum over a 3x3 kernel's taps (ky, kx) of G[i, ky] G[j, kx] w[(3 ky + kx) c1 + c, o]
  *
+ * GEMM_NORM (a linear layer, where device_joins_norms): x1's rows are normalised first, as layer_norm.h has it, with eps,
+ * gamma and beta.
+ *
  * w is packed [ceil(cols / 64)][k][64] f16, zero where there is no weight; k is a multiple of 32. A processor's gemm may
  * leave the last rows of a panel to another.
  * ACT_GEGLU: of every 8 columns the first 4 are values and the last 4 their gates; y has cols / 2 channels:
@@ -30,7 +33,8 @@
  * 3 channels): y_stride is then cols rounded up to 4 and the columns beyond cols are written as 0.
  *
  * reads:  x1, x2 (c2 > 0; like y), w, bias [cols] f32 (GEMM_BIAS), per_image [images, per_image_stride] f32 (GEMM_PER_IMAGE),
- *         residual like y (GEMM_RESIDUAL; it may be y itself: a lane reads an element just before it writes it), x3 (c3 > 0)
+ *         residual like y (GEMM_RESIDUAL; it may be y itself: a lane reads an element just before it writes it), x3 (c3 > 0),
+ *         gamma, beta [c1] f32 (GEMM_NORM)
  * writes: y, laid out by rows
  * rows = output pixels, columns = cols. Variants: x and y alike "f32" or "f16". */
 #ifndef TINCT_SHADER_GEMM_H
@@ -42,6 +46,7 @@
 #define GEMM_RESIDUAL  4u
 #define GEMM_PHASES    8u
 #define GEMM_WINOGRAD 16u
+#define GEMM_NORM     32u
 
 #define ACT_NONE       0u
 #define ACT_SILU       1u   /* x / (1 + exp(-x)) */
@@ -58,5 +63,6 @@ struct gemm_params {
     uint in_h, in_w, out_h, out_w;                      /* pixels of one image; linear: 1, rows, 1, rows */
     uint flags, act;
     float scale;
+    float eps;                                          /* of the norm */
 };
 #endif

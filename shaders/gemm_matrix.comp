@@ -22,6 +22,7 @@ layout(constant_id = 8) const bool PLAIN = false;         // a linear layer of o
 layout(constant_id = 9) const uint ACT = 0u;              // one of gemm.h's
 layout(constant_id = 10) const bool PHASES = false;       // GEMM_PHASES; not with SPLIT > 1
 layout(constant_id = 11) const bool SHORTCUT = false;     // c2 > 0
+layout(constant_id = 12) const bool NORM = false;         // GEMM_NORM; with PLAIN
 
 // A cell is eight fp16 values or four sums.
 const uint X_GAP = 5u, W_GAP = BN / 8u + 1u, OUT_GAP = 9u, W_AT = BM * X_GAP, STAGE = W_AT + 32u * W_GAP;
@@ -30,7 +31,7 @@ shared uvec4 cells[STAGES * STAGE];                       // [BM][32] of x, [32]
 #include "matrix.glsl"
 #define OCTETS
 #include "gemm.glsl"
-layout(binding = 8) writeonly buffer W8 { vec4 partial[]; };       // [SPLIT, rows of the window, columns], SPLIT > 1
+layout(binding = 10) writeonly buffer W10 { vec4 partial[]; };       // [SPLIT, rows of the window, columns], SPLIT > 1
 
 // Invocation t stages octet t % 4 of rows t / 4 + i THREADS / 4 of x, and octets t + i THREADS of w.
 const uint X_LOADS = BM * 4u / THREADS, W_LOADS = BN * 4u / THREADS;
@@ -38,6 +39,12 @@ uint first_row_of_tile, first_panel;
 place places[X_LOADS];
 uvec4 next_x[X_LOADS], next_w[W_LOADS];
 cursor at;                               // this invocation's octet of the next step
+
+void keep_sum(uint cell, uint i, float sum) { cells[cell][i] = floatBitsToUint(sum); }
+vec4 kept_sums(uint cell) { return uintBitsToFloat(cells[cell]); }
+#define LOADS X_LOADS
+#include "gemm_norm.glsl"
+vec4 next_gamma[2], next_beta[2];        // of the octet
 
 const uint ROWS = BM / 2u / M, COLUMNS = 32u / N;         // matrices of a subgroup
 SUM sum[ROWS * COLUMNS];
@@ -76,6 +83,11 @@ void fetch(uint k)
         if (places[i].inside && at.c < p.c1 / 8u)
             next_x[i] = LD_PIECE(x1, (first_row_of_tile + t / 4u + i * (THREADS / 4u)) * (p.x1_stride / 8u) + at.c);
     }
+    if (NORM)
+        [[unroll]] for (uint i = 0u; i < 2u; i++) {
+            next_gamma[i] = read_gamma(at.c * 2u + i);
+            next_beta[i] = read_beta(at.c * 2u + i);
+        }
     if (PLAIN) at.c += 4u;
     else advance(at, 4u);
     [[unroll]] for (uint i = 0u; i < W_LOADS; i++) {
@@ -87,11 +99,20 @@ void fetch(uint k)
     }
 }
 
+uvec4 normalised(uvec4 octet, row_norm n)
+{
+    vec4 low = vec4(unpackHalf2x16(octet.x), unpackHalf2x16(octet.y));
+    vec4 high = vec4(unpackHalf2x16(octet.z), unpackHalf2x16(octet.w));
+    low = (low - n.mean) * n.rstd * next_gamma[0] + next_beta[0];
+    high = (high - n.mean) * n.rstd * next_gamma[1] + next_beta[1];
+    return uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
+}
+
 void stage(uint stage_at)
 {
     uint t = gl_LocalInvocationID.x;
     [[unroll]] for (uint i = 0u; i < X_LOADS; i++)
-        cells[stage_at + (t / 4u + i * (THREADS / 4u)) * X_GAP + t % 4u] = next_x[i];
+        cells[stage_at + (t / 4u + i * (THREADS / 4u)) * X_GAP + t % 4u] = NORM ? normalised(next_x[i], norms[i]) : next_x[i];
     [[unroll]] for (uint i = 0u; i < W_LOADS; i++) {
         uint o = t + i * THREADS;
         cells[stage_at + W_AT + o / (BN / 8u) * W_GAP + o % (BN / 8u)] = next_w[i];
@@ -150,6 +171,7 @@ void main()
     if (!tile_is_bound(first_row_of_tile, BM)) return;
 
     for (uint i = 0u; i < X_LOADS; i++) places[i] = find_place(first_row_of_tile + t / 4u + i * (THREADS / 4u));
+    if (NORM) find_norms(places);
     UNROLL for (uint i = 0u; i < ROWS * COLUMNS; i++) sum[i] = ZERO_SUM;
 
     uint steps = PHASES ? p.c1 / 8u : p.k / 32u, first = steps * slice / SPLIT, end = steps * (slice + 1u) / SPLIT;

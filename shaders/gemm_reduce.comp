@@ -12,7 +12,7 @@ layout(constant_id = 2) const uint ACT = 0u;              // one of gemm.h's
 const bool PHASES = false, SHORTCUT = false;
 
 #include "gemm.glsl"
-layout(binding = 8) readonly buffer R8 { vec4 partial[]; };        // [SPLIT, rows of the window, columns]
+layout(binding = 10) readonly buffer R10 { vec4 partial[]; };        // [SPLIT, rows of the window, columns]
 
 void main()
 {

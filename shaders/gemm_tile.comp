@@ -14,6 +14,7 @@ layout(constant_id = 1) const bool PLAIN = false;         // a linear layer of o
 layout(constant_id = 2) const uint ACT = 0u;              // one of gemm.h's
 layout(constant_id = 3) const bool PHASES = false;        // GEMM_PHASES
 layout(constant_id = 4) const bool SHORTCUT = false;      // c2 > 0
+layout(constant_id = 5) const bool NORM = false;          // GEMM_NORM; with PLAIN
 
 #include "gemm.glsl"
 
@@ -28,7 +29,13 @@ shared vec4 ws[BK * 16u];                                 // [k][8 even quads, 8
 uint stage_row[2];
 place places[2];
 vec4 next_x[2];
+vec4 next_gamma, next_beta;
 uvec4 next_w, more_w[3];                 // of a phase: up to four taps of w, to be summed
+
+void keep_sum(uint cell, uint i, float sum) { xs[cell][i] = sum; }
+vec4 kept_sums(uint cell) { return xs[cell]; }
+#define LOADS 2u
+#include "gemm_norm.glsl"
 
 cursor at;                               // this invocation's quad of the next step
 
@@ -55,6 +62,10 @@ void fetch(uint panel_at, uint k)
         if (!PLAIN) next_x[i] = gather(places[i], at);
         else if (places[i].inside && quad < p.c1 / 4u) next_x[i] = LD4(x1, stage_row[i] * (p.x1_stride / 4u) + quad);
     }
+    if (NORM) {
+        next_gamma = read_gamma(quad);
+        next_beta = read_beta(quad);
+    }
     if (!PLAIN) advance(at, 4u);
     if (t < BK * 8u) {
         if (PHASES) fetch_taps(panel_at, k + t / 8u);
@@ -67,6 +78,7 @@ void stage()
     uint t = gl_LocalInvocationID.x;
     for (uint i = 0u; i < 2u; i++) {
         uint row = t / 4u + i * (BM / 2u);
+        if (NORM) next_x[i] = (next_x[i] - norms[i].mean) * norms[i].rstd * next_gamma + next_beta;
         for (uint k = 0u; k < 4u; k++) xs[(t % 4u * 4u + k) * PITCH + row / 4u][row % 4u] = next_x[i][k];
     }
     if (t < BK * 8u) {
@@ -92,6 +104,7 @@ void main()
         stage_row[i] = row + t / 4u + i * (BM / 2u);
         places[i] = find_place(stage_row[i]);
     }
+    if (NORM) find_norms(places);
     vec4 sum0[4], sum1[4];
     for (uint r = 0u; r < 4u; r++) sum0[r] = sum1[r] = vec4(0.0);
 

@@ -37,7 +37,7 @@ struct device {                  /* first member of each backend's own struct */
     bool fast;                   /* precision fast */
     bool no_winograd;            /* not wanted */
     bool stores_f16;             /* activations are f16 */
-    bool joins_shortcuts;        /* see device.h */
+    bool joins_shortcuts, joins_norms;     /* see device.h */
     bool keep_times;
     uint64_t started, done;      /* how much was given to it, how much of that is known to be done; the backend counts */
     struct device_counts counts; /* reads and writes: device.c; waits: the backend */

@@ -110,6 +110,11 @@ bool device_joins_shortcuts(const struct device *device)
     return device->joins_shortcuts;
 }
 
+bool device_joins_norms(const struct device *device)
+{
+    return device->joins_norms;
+}
+
 bool device_is_fast(const struct device *device)
 {
     return device->fast;

@@ -1,6 +1,8 @@
 /* op_linear and op_conv2d: one GEMM family (shaders/gemm.h). */
 #include "ops/ops.h"
 
+#include "ops/norm.h"
+
 #include "gemm.h"
 #include "winograd.h"
 
@@ -40,6 +42,7 @@ static bool is_aligned(struct tensor t)
 
 struct sources {                     /* what a GEMM reads: x for its taps, then two of y's rows */
     struct tensor x, beside, beside2;
+    struct norm norm;                /* of x's rows, or none */
 };
 
 static bool alignment_is_kept(struct pass *pass, const char *op, struct tensor y, struct sources s)
@@ -83,7 +86,7 @@ static void gemm_dispatch(struct pass *pass, struct gemm_params p, struct tensor
         .kernel      = "gemm",
         .variant     = dtype_name(s.x.dtype),
         .reads       = { all_of(s.x), all_of(s.beside), tensor_span(w->packed), tensor_span(w->bias), all_of(e->per_image),
-                         tensor_span(e->residual), all_of(s.beside2) },
+                         tensor_span(e->residual), all_of(s.beside2), all_of(s.norm.gamma), all_of(s.norm.beta) },
         .writes      = { tensor_span(y) },
         .params      = &p,
         .params_size = sizeof p,
@@ -93,9 +96,10 @@ static void gemm_dispatch(struct pass *pass, struct gemm_params p, struct tensor
     });
 }
 
-void op_linear(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct epilogue *e)
+static void linear(struct pass *pass, struct tensor y, struct sources s, float eps, const struct weight *w,
+                   const struct epilogue *e)
 {
-    const struct sources s = { .x = x };
+    struct tensor x = s.x;
     uint32_t rows = tensor_rows(x), outputs = w->geglu ? w->outputs / 2 : w->outputs;
 
     if (pass_failed(pass) || !weight_is_sound(pass, "linear", w) ||
@@ -112,8 +116,29 @@ void op_linear(struct pass *pass, struct tensor y, struct tensor x, const struct
     struct gemm_params p = {
         .rows = rows, .k = w->packed.shape[1], .kernel_h = 1, .kernel_w = 1, .stride = 1, .upsample = 1,
         .in_h = 1, .in_w = per_image_rows, .out_h = 1, .out_w = per_image_rows,
+        .flags = tensor_is(s.norm.gamma) ? GEMM_NORM : 0, .eps = eps,
     };
     gemm_dispatch(pass, p, y, s, w, e);
+}
+
+void op_linear(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct epilogue *e)
+{
+    linear(pass, y, (struct sources) { .x = x }, 0, w, e);
+}
+
+void op_layer_norm_linear(struct pass *pass, struct tensor y, struct tensor x, const struct norm *norm, float eps,
+                          const struct weight *w, const struct epilogue *e)
+{
+    if (device_joins_norms(pass_device(pass))) {
+        if (layer_norm_fits(pass, x, norm)) linear(pass, y, (struct sources) { .x = x, .norm = *norm }, eps, w, e);
+        return;
+    }
+    size_t mark = scratch_mark(pass);
+    struct tensor n = scratch_like(pass, x);
+
+    op_layer_norm(pass, n, x, norm, eps);
+    op_linear(pass, y, n, w, e);
+    scratch_release(pass, mark);
 }
 
 static uint32_t round_up_4(uint32_t n)
@@ -245,7 +270,7 @@ static void conv2d_shortcut(struct pass *pass, struct tensor y, const struct wei
         .rows = tensor_rows(y), .k = k, .kernel_h = 1, .kernel_w = 1, .stride = 1, .upsample = 1,
         .in_h = pixels[0], .in_w = pixels[1], .out_h = pixels[0], .out_w = pixels[1],
     };
-    gemm_dispatch(pass, p, y, (struct sources) { c->shortcut, c->shortcut2, { 0 } }, &own,
+    gemm_dispatch(pass, p, y, (struct sources) { .x = c->shortcut, .beside = c->shortcut2 }, &own,
                   &(struct epilogue) { .residual = residual });
 }
 
@@ -266,7 +291,7 @@ static void conv2d_taps(struct pass *pass, struct tensor y, struct tensor x, con
     if (p.upsample == 2 && w->kernel_h == 3 && w->kernel_w == 3 && p.out_h == 2 * p.in_h && p.out_w == 2 * p.in_w &&
         !tensor_is(c->shortcut))
         p.flags = GEMM_PHASES;
-    gemm_dispatch(pass, p, y, (struct sources) { x, c->shortcut, c->shortcut2 }, w, e);
+    gemm_dispatch(pass, p, y, (struct sources) { .x = x, .beside = c->shortcut, .beside2 = c->shortcut2 }, w, e);
 }
 
 /* The sum in two: where Winograd does the taps, or a device's GEMM rounds them otherwise than 1x1 convolutions. */
@@ -309,7 +334,7 @@ void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct
                      "conv2d: y must be [%u, %u, %u, %u]", x.shape[0], out_h, out_w, round_up_4(w->outputs)) ||
         !pass_expect(pass, !w->geglu, "conv2d: a GEGLU weight") || !epilogue_fits(pass, "conv2d", y, w, e) ||
         !shortcut_fits(pass, y, w, c, e) ||
-        !alignment_is_kept(pass, "conv2d", y, (struct sources) { x, c->shortcut, c->shortcut2 }))
+        !alignment_is_kept(pass, "conv2d", y, (struct sources) { .x = x, .beside = c->shortcut, .beside2 = c->shortcut2 }))
         return;
     if (w->shortcut && (winograd_pays(pass, y, x, w, c, e) || !device_joins_shortcuts(pass_device(pass))))
         conv2d_in_two(pass, y, x, w, c, e);

@@ -94,6 +94,11 @@ void op_group_norm_apply(struct pass *pass, struct tensor y, struct tensor x, st
  * Refused: y and x differ in shape or type; gamma or beta not [C]. Source: arXiv:1607.06450, torch.nn.LayerNorm. */
 void op_layer_norm(struct pass *pass, struct tensor y, struct tensor x, const struct norm *norm, float eps);
 
+/* Layer normalisation of x's rows, then a linear layer of them: op_layer_norm and op_linear, in one dispatch and
+ * without a tensor between them where device_joins_norms. x stays as it is; y is not x. */
+void op_layer_norm_linear(struct pass *pass, struct tensor y, struct tensor x, const struct norm *norm, float eps,
+                          const struct weight *w, const struct epilogue *e);
+
 enum { OP_MIX_RESULTS = 8 };
 
 /* Sums of a few tensors, with weights that are read whenever the pass runs:  y_m = sum_k a[k][m] x_k

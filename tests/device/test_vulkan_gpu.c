@@ -102,6 +102,11 @@ static void compile_gemms(struct vulkan *v, const char *variant)
                 p.out_w = p.rows / 2;
                 compile(v, "gemm", variant, &p);
             }
+    for (p.rows = 128; p.rows <= 8192; p.rows *= 64) {
+        p = (struct gemm_params) { .rows = p.rows, .cols = 960, .k = 320, .c1 = 320, .x1_stride = 320, .kernel_h = 1,
+                                   .kernel_w = 1, .stride = 1, .upsample = 1, .out_h = 1, .out_w = p.rows / 2, .flags = GEMM_NORM };
+        compile(v, "gemm", variant, &p);
+    }
     p = (struct gemm_params) { .rows = 8192, .cols = 320, .k = 3520, .c1 = 320, .c2 = 320, .c3 = 320, .x1_stride = 320,
                                .x2_stride = 320, .x3_stride = 320, .kernel_h = 3, .kernel_w = 3, .stride = 1, .upsample = 1,
                                .out_h = 64, .out_w = 64 };

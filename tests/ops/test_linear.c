@@ -8,18 +8,58 @@ struct layer {                  /* one case; what is zero is absent */
     bool per_image;             /* columns of a wider table */
     uint32_t x_stride, y_stride;                    /* elements; 0: dense */
     float mean, spread;         /* of x; spread 0 counts as 1 */
+    bool norm;                  /* op_layer_norm_linear */
 };
 
 struct operands {
     struct optest_weight w;
     float *x, *per_image, *residual;               /* absent: NULL */
+    float *gamma, *beta;
     uint32_t rows, channels;                        /* of y */
+    double *row;                                    /* [inputs] of x at hand, normalised where that is wanted, */
+    double *alike, *apart;                          /* and how far off: all values by what they share, each by its own */
 };
 
-static struct dot dot_of(const float *x, const float *w, uint32_t inputs)
+static const float eps = 1e-5f;
+
+/* As in test_layer_norm.c. What is stored between two dispatches is rounded, too. */
+static void normalise(const struct optest *t, const struct layer *l, const struct operands *in)
+{
+    double mean = 0, var = 0, largest = 0;
+
+    for (uint32_t c = 0; c < l->inputs; c++) {
+        mean += in->row[c] / l->inputs;
+        largest = fmax(largest, fabs(in->row[c]));
+    }
+    for (uint32_t c = 0; c < l->inputs; c++) var += (in->row[c] - mean) * (in->row[c] - mean) / l->inputs;
+    double rstd = 1 / sqrt(var + (double)eps), mean_error = sqrt(l->inputs) * 0x1p-24 * largest;
+
+    for (uint32_t c = 0; c < l->inputs; c++) {
+        double scaled = (in->row[c] - mean) * rstd * in->gamma[c], y = scaled + in->beta[c];
+        in->row[c] = y;
+        in->alike[c] = fabs(rstd * in->gamma[c]) * mean_error + (sqrt(l->inputs) / 2 + 6) * 0x1p-24 * fabs(scaled);
+        in->apart[c] = optest_store(t, y) + 0x1p-24 * fabs((double)in->beta[c]);
+    }
+}
+
+static void take_row(const struct optest *t, const struct layer *l, const struct operands *in, uint32_t row)
+{
+    for (uint32_t c = 0; c < l->inputs; c++) in->row[c] = in->x[(size_t)row * l->inputs + c];
+    if (l->norm) normalise(t, l, in);
+}
+
+/* The row at hand times an output's weights; *off: of its inputs, added up in one way or as squares, four deviations of them. */
+static struct dot dot_of(const struct layer *l, const struct operands *in, const float *w, double *off)
 {
     struct dot d = { 0 };
-    for (uint32_t c = 0; c < inputs; c++) dot_add(&d, x[c], w[c]);
+    double alike = 0, apart = 0;
+
+    for (uint32_t c = 0; c < l->inputs; c++) {
+        dot_add(&d, in->row[c], w[c]);
+        alike += in->alike[c] * fabs((double)w[c]);
+        apart += in->apart[c] * in->apart[c] * w[c] * w[c];
+    }
+    *off = alike + 4 / sqrt(3) * sqrt(apart);
     return d;
 }
 
@@ -27,16 +67,20 @@ static struct dot dot_of(const float *x, const float *w, uint32_t inputs)
 static double output(const struct optest *t, const struct layer *l, const struct operands *in, uint32_t row, uint32_t o,
                      enum act act, double *off)
 {
-    struct dot d = dot_of(in->x + (size_t)row * l->inputs, in->w.values + (size_t)o * l->inputs, l->inputs);
+    double inputs_off, value;
+    struct dot d = dot_of(l, in, in->w.values + (size_t)o * l->inputs, &inputs_off);
     double bias = in->w.bias ? in->w.bias[o] : 0;
     double shift = in->per_image ? in->per_image[(size_t)(row / l->tokens) * l->outputs + o] : 0;
 
-    return finish(t, d, l->inputs, bias + shift, fabs(bias) + fabs(shift), act, off);
+    value = finish(t, d, l->inputs, bias + shift, fabs(bias) + fabs(shift), act, off);
+    *off += 1.13 * inputs_off;
+    return value;
 }
 
 static void definition(const struct optest *t, const struct layer *l, const struct operands *in, uint32_t row, double *y,
                        double *tolerance)
 {
+    take_row(t, l, in, row);
     for (uint32_t o = 0; o < in->channels; o++) {
         double off, value;
         if (l->flags & OPTEST_GEGLU) {
@@ -81,6 +125,9 @@ static void linear(struct optest *t, struct layer l)
         .w = optest_weight(t, l.outputs, l.inputs, 1, l.flags), .rows = l.images * l.tokens,
         .channels = l.flags & OPTEST_GEGLU ? l.outputs / 2 : l.outputs,
     };
+    in.row = optest_host(t, l.inputs * sizeof *in.row);
+    in.alike = optest_host(t, l.inputs * sizeof *in.alike);
+    in.apart = optest_host(t, l.inputs * sizeof *in.apart);
     const uint32_t x_shape[] = { l.images, l.tokens, l.inputs }, y_shape[] = { l.images, l.tokens, in.channels };
     struct epilogue e = { .act = l.act };
     uint32_t x_stride = or_else(l.x_stride, l.inputs), y_stride = or_else(l.y_stride, in.channels);
@@ -98,7 +145,14 @@ static void linear(struct optest *t, struct layer l)
     if (l.residual == RESIDUAL) e.residual = optest_tensor(t, t->dtype, 3, y_shape, in.residual);
     if (l.residual == RESIDUAL_IS_Y) e.residual = y;
 
-    op_linear(optest_pass(t), y, x, &in.w.device, &e);
+    if (l.norm) {
+        in.gamma = optest_random_f32(t, l.inputs, 1, 0.5f);
+        in.beta = optest_random_f32(t, l.inputs, 0, 1);
+        struct norm norm = { optest_vector(t, l.inputs, in.gamma), optest_vector(t, l.inputs, in.beta) };
+        op_layer_norm_linear(optest_pass(t), y, x, &norm, eps, &in.w.device, &e);
+    } else {
+        op_linear(optest_pass(t), y, x, &in.w.device, &e);
+    }
     optest_run(t);
     compare(t, &l, &in, optest_read(t, y));
 }
@@ -187,6 +241,23 @@ static void every_width(struct optest *t)
                                    .flags = OPTEST_BIAS, .residual = RESIDUAL });
 }
 
+/* Widths of one chunk of k and of several, steps of it and less, text and pictures. */
+static void normalised(struct optest *t)
+{
+    linear(t, (struct layer) { .tokens = 300, .inputs = 320, .outputs = 960, .norm = true });
+    linear(t, (struct layer) { .images = 2, .tokens = 130, .inputs = 1280, .outputs = 192, .flags = OPTEST_BIAS, .norm = true });
+    linear(t, (struct layer) { .images = 2, .tokens = 77, .inputs = 768, .outputs = 132, .flags = OPTEST_BIAS, .norm = true,
+                               .act = OP_ACT_QUICK_GELU });
+    linear(t, (struct layer) { .images = 2, .tokens = 37, .inputs = 44, .outputs = 88, .norm = true,
+                               .flags = OPTEST_BIAS | OPTEST_GEGLU, .residual = RESIDUAL });
+    linear(t, (struct layer) { .tokens = 65, .inputs = 4, .outputs = 20, .norm = true, .y_stride = 44 });
+}
+
+static void normalised_mean_of_1000(struct optest *t)
+{
+    linear(t, (struct layer) { .tokens = 140, .inputs = 320, .outputs = 64, .mean = 1000, .norm = true });
+}
+
 /* Few channels in rows of 1 KiB: x and y span 130 MiB each at the cost of a small product. */
 static void beyond_128_mib(struct optest *t)
 {
@@ -228,6 +299,15 @@ static void refusals(struct optest *t)
     op_linear(optest_pass(t), half, x, &geglu.device, &(struct epilogue) { .act = OP_ACT_SILU });
     optest_refused(t, "linear: a GEGLU takes no other activation");
 
+    struct norm norm = { optest_vector(t, 36, NULL), optest_vector(t, 32, NULL) };
+    op_layer_norm_linear(optest_pass(t), y, x, &norm, eps, &w.device, NULL);
+    optest_refused(t, "layer_norm: gamma and beta must hold 36 values");
+    norm.beta = norm.gamma;
+    op_layer_norm_linear(optest_pass(t), y, ragged, &norm, eps, &w.device, NULL);
+    optest_refused(t, "layer_norm: rows must be dense, channels a multiple of 4");
+    op_layer_norm_linear(optest_pass(t), long_y, x, &norm, eps, &w.device, NULL);
+    optest_refused(t, "linear: y must be 5 rows of 64");
+
     w.device.inputs = 68;
     op_linear(optest_pass(t), y, x, &w.device, NULL);
     optest_refused(t, "linear: the weight is not packed for 64 outputs of 68 values");
@@ -247,6 +327,8 @@ int main(void)
         { "x and y column ranges", column_ranges },
         { "per image, column range", per_image_columns },
         { "mean of 1000", mean_of_1000 },
+        { "normalised", normalised },
+        { "normalised, mean of 1000", normalised_mean_of_1000 },
         { "activations far out", act_far_out },
         { "every row count", every_row_count },
         { "every width", every_width },

@@ -116,6 +116,8 @@ static bool choose_core(struct vulkan *v, struct tinct_err *err)
         ok = tinct_fail(err, TINCT_ERR_ARG, "TINCT_VULKAN=%s is no core; there are soft, tile and matrix", forced);
     }
     if (v->core != CORE_MATRIX) v->matrix.form = MATRIX_NONE;
+    v->base.joins_shortcuts = true;
+    v->base.joins_norms = v->core != CORE_SOFT;        /* its workgroups take too few columns to find norms for each again */
     return ok && (v->core == CORE_SOFT || tile_fits(v, err));      /* the matrix core leaves much to tile */
 }
 
@@ -127,7 +129,6 @@ static bool choose_storage(struct vulkan *v, const struct device_options *option
 
     d->fast = options->precision == TINCT_PRECISION_FAST ||
               (options->precision == TINCT_PRECISION_DEFAULT && !v->software);
-    d->joins_shortcuts = true;
     d->stores_f16 = d->fast && d->info.fast_f16;
     if (!forced || !*forced) return true;
     if (strcmp(forced, "f16") && strcmp(forced, "f32"))

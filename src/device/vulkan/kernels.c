@@ -58,8 +58,9 @@ static void gemm_tile(const struct gemm_params *p, struct vk_plan *plan)
     constant(plan, p->act);
     constant(plan, phases);
     constant(plan, p->c2 > 0);
+    constant(plan, p->flags & GEMM_NORM ? 1 : 0);
     plan->groups = (uint64_t)(phases ? 4 * div_up(p->rows / 4, tile) : div_up(p->rows, tile)) * div_up(p->cols, 64);
-    plan->rounds = p->k / 2;
+    plan->rounds = p->k / 2 + (p->flags & GEMM_NORM ? p->c1 / 8 : 0);
 }
 
 /* Matrix units read eight fp16 values at a time, from storage buffers; what comes otherwise is left to tile. */
@@ -144,8 +145,9 @@ static void gemm_matrix(const struct vulkan *v, const struct gemm_params *p, str
     constant(plan, p->act);
     constant(plan, phases == 4);
     constant(plan, p->c2 > 0);
+    constant(plan, p->flags & GEMM_NORM ? 1 : 0);
     plan->groups = (uint64_t)phases * div_up(p->rows / phases, tile.rows) * div_up(p->cols, tile.columns) * plan->split;
-    plan->rounds = p->k / 32 * 24;
+    plan->rounds = p->k / 32 * 24 + (p->flags & GEMM_NORM ? p->c1 / 8 : 0);
 }
 
 uint64_t vk_partial_row_bytes(const struct dispatch *d, const struct vk_plan *plan)
@@ -317,7 +319,7 @@ static const struct kernel {
     const char *reads, *writes;
     void (*plan)(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan);
 } kernels[] = {
-    { "gemm", "f32 f16", { "gemm_soft", "gemm_tile" }, "aawffaa", "a", plan_gemm },
+    { "gemm", "f32 f16", { "gemm_soft", "gemm_tile" }, "aawffaaff", "a", plan_gemm },
     { "attention", "f32 f16", { "attention_soft", "attention_tile" }, "aaa", "a", plan_attention },
     { "group_norm_stats", "f32 f16", { "group_norm_stats", "group_norm_stats" }, "aa", "f", plan_group_norm_stats },
     { "group_norm_finish", "f32", { "group_norm_finish", "group_norm_finish" }, "f", "f", plan_rows },

@@ -130,11 +130,11 @@ static VkFormat texel_format(char operand, const char *variant)
 
 /* Bindings begin where every driver lets them; the shader adds the rest. They end with a whole texel: a vector of three
  * floats is read as one of four. */
-static VkDescriptorBufferInfo place(const struct vulkan *v, const struct span *s, uint32_t binding, uint32_t *shifts)
+static VkDescriptorBufferInfo place(const struct vulkan *v, const struct span *s, uint32_t binding, uint32_t shifts[2])
 {
     if (!s->buffer) return (VkDescriptorBufferInfo) { v->nothing->handle, 0, SPAN_ALIGN };
     uint64_t begin = s->offset / v->limits.align * v->limits.align, skipped = s->offset - begin;
-    *shifts |= (uint32_t)(skipped / 8) << (4 * binding);
+    shifts[binding / 8] |= (uint32_t)(skipped / 8) << (4 * (binding % 8));
     return (VkDescriptorBufferInfo) { vk_buffer_of(s->buffer)->handle, begin,
                                       (skipped + s->size + texel - 1) / texel * texel };
 }
@@ -177,7 +177,7 @@ static VkBufferView make_view(struct recorder *r, const VkDescriptorBufferInfo *
 struct operands {                        /* of one call, where reads are the same for all its windows */
     VkDescriptorBufferInfo buffers[VK_MAX_BINDINGS];
     VkBufferView views[VK_MAX_BINDINGS];
-    uint32_t reads, count, shifts;
+    uint32_t reads, count, shifts[2];
 };
 
 static bool place_reads(struct recorder *r, const struct dispatch *d, const struct vk_plan *plan, struct operands *o,
@@ -186,7 +186,7 @@ static bool place_reads(struct recorder *r, const struct dispatch *d, const stru
     *o = (struct operands) { .reads = (uint32_t)strlen(plan->reads) };
     o->count = o->reads + (uint32_t)strlen(plan->writes);
     for (uint32_t i = 0; i < o->reads; i++) {
-        o->buffers[i] = place(r->v, &d->reads[i], i, &o->shifts);
+        o->buffers[i] = place(r->v, &d->reads[i], i, o->shifts);
         if (!plan->texel) continue;
         o->views[i] = make_view(r, &o->buffers[i], texel_format(plan->reads[i], d->variant), d->kernel, err);
         if (!o->views[i]) return false;
@@ -199,14 +199,14 @@ static bool place_reads(struct recorder *r, const struct dispatch *d, const stru
 static void place_writes(const struct recorder *r, const struct dispatch *d, struct operands *o, uint64_t first,
                          uint64_t end)
 {
-    uint32_t unused = 0;
+    uint32_t unused[2] = { 0 };
 
-    o->shifts &= (1u << 4 * o->reads) - 1;
     for (uint32_t i = o->reads; i < o->count; i++) {
+        o->shifts[i / 8] &= ~(15u << (4 * (i % 8)));
         struct span s = d->writes[i - o->reads];
         if (!s.buffer) {
             s = d->writes[i == o->reads];
-            o->buffers[i] = place(r->v, &s, i, &unused);
+            o->buffers[i] = place(r->v, &s, i, unused);
             continue;
         }
         uint64_t whole = s.offset + s.size, rest = s.offset + end * s.row_bytes;
@@ -214,7 +214,7 @@ static void place_writes(const struct recorder *r, const struct dispatch *d, str
             s.offset += first * s.row_bytes;
             s.size = (rest < whole ? rest : whole) - s.offset;
         }
-        o->buffers[i] = place(r->v, &s, i, &o->shifts);
+        o->buffers[i] = place(r->v, &s, i, o->shifts);
     }
 }
 
@@ -384,7 +384,7 @@ static bool record_call(struct recorder *r, struct pass *pass, uint32_t index, c
         if (plan.split) place_partials(r->v, &plan, &o);
         VkDescriptorSet set = make_set(r, pipeline, &plan, &o, err);
         if (!set) return false;
-        struct vk_head head = { (uint32_t)plan.groups, (uint32_t)first, (uint32_t)end, o.shifts };
+        struct vk_head head = { (uint32_t)plan.groups, (uint32_t)first, (uint32_t)end, { o.shifts[0], o.shifts[1] } };
         dispatch(r, pipeline, d, &head, set);
         if (split && !record_reduce(r, d, &plan, &o, &head, w->count > 1 ? w->rows : rows_of(d), err)) return false;
     }

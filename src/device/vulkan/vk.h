@@ -208,10 +208,10 @@ bool vk_has_extension(const struct vulkan *v, const char *name);
 struct vk_head {
     uint32_t groups;                     /* there may be more, where they were folded: those return */
     uint32_t first_row, end_row;         /* only these rows of a write laid out by rows are bound and written */
-    uint32_t shifts;                     /* binding i begins (shifts >> 4 i & 15) * 8 bytes before its span */
+    uint32_t shifts[2];                  /* binding i begins (shifts[i / 8] >> 4 (i % 8) & 15) * 8 bytes before its span */
 };
 
-enum { VK_PUSH_BYTES = 128, VK_MAX_BINDINGS = 9, VK_MAX_CONSTANTS = 12 };
+enum { VK_PUSH_BYTES = 128, VK_MAX_BINDINGS = 11, VK_MAX_CONSTANTS = 13 };
 
 /* What an operand's elements are: texel views have a format. */
 enum { OPERAND_ACTIVATION = 'a', OPERAND_FLOAT = 'f', OPERAND_WEIGHT = 'w' };

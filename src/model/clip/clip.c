@@ -92,14 +92,12 @@ static void layer_record(struct pass *pass, const struct clip_layer *l, struct t
     struct tensor qkv = scratch_channels(pass, x, 3 * c);
     struct tensor f = scratch_channels(pass, x, l->fc1.outputs);
 
-    op_layer_norm(pass, h, x, &l->norm1, norm_eps);
-    op_linear(pass, qkv, h, &l->qkv, NULL);
+    op_layer_norm_linear(pass, qkv, x, &l->norm1, norm_eps, &l->qkv, NULL);
     op_attention(pass, h, tensor_columns(qkv, 0, c), tensor_columns(qkv, c, c), tensor_columns(qkv, 2 * c, c), heads,
                  true);
     op_linear(pass, x, h, &l->out, &(struct epilogue) { .residual = x });
 
-    op_layer_norm(pass, h, x, &l->norm2, norm_eps);
-    op_linear(pass, f, h, &l->fc1, &(struct epilogue) { .act = OP_ACT_QUICK_GELU });
+    op_layer_norm_linear(pass, f, x, &l->norm2, norm_eps, &l->fc1, &(struct epilogue) { .act = OP_ACT_QUICK_GELU });
     op_linear(pass, x, f, &l->fc2, &(struct epilogue) { .residual = x });
     scratch_release(pass, mark);
 }

@@ -47,28 +47,24 @@ static void attention_block(struct pass *pass, const struct unet_attention_block
 {
     uint32_t c = tensor_channels(h);
     size_t mark = scratch_mark(pass);
-    struct tensor n = scratch_like(pass, h);
     struct tensor a = scratch_like(pass, h);
 
     size_t inner = scratch_mark(pass);
     struct tensor qkv = scratch_channels(pass, h, 3 * c);
-    op_layer_norm(pass, n, h, &b->norm1, layer_norm_eps);
-    op_linear(pass, qkv, n, &b->qkv, NULL);
+    op_layer_norm_linear(pass, qkv, h, &b->norm1, layer_norm_eps, &b->qkv, NULL);
     op_attention(pass, a, tensor_columns(qkv, 0, c), tensor_columns(qkv, c, c), tensor_columns(qkv, 2 * c, c), heads,
                  false);
     op_linear(pass, h, a, &b->out1, &(struct epilogue) { .residual = h });
     scratch_release(pass, inner);
 
     struct tensor q = scratch_like(pass, h);
-    op_layer_norm(pass, n, h, &b->norm2, layer_norm_eps);
-    op_linear(pass, q, n, &b->q2, NULL);
+    op_layer_norm_linear(pass, q, h, &b->norm2, layer_norm_eps, &b->q2, NULL);
     op_attention(pass, a, q, tensor_columns(kv, b->kv_first, c), tensor_columns(kv, b->kv_first + c, c), heads, false);
     op_linear(pass, h, a, &b->out2, &(struct epilogue) { .residual = h });
     scratch_release(pass, inner);
 
     struct tensor f = scratch_channels(pass, h, 4 * c);
-    op_layer_norm(pass, n, h, &b->norm3, layer_norm_eps);
-    op_linear(pass, f, n, &b->ff1, NULL);                                       /* GEGLU */
+    op_layer_norm_linear(pass, f, h, &b->norm3, layer_norm_eps, &b->ff1, NULL);  /* GEGLU */
     op_linear(pass, h, f, &b->ff2, &(struct epilogue) { .residual = h });
     scratch_release(pass, mark);
 }

@@ -1,0 +1,72 @@
+// Layer norm of a tile's rows on their way into gemm (GEMM_NORM): four invocations read a row of x, LOADS of them each, and
+// each ends with the norms of the rows that it loads.
+//
+// One sweep, since every tile of columns takes it again. E[x^2] - mean^2 cancels, so deviations are taken from the mean of
+// an invocation's first piece; then four means and sums of squares make one (Chan, Golub, LeVeque 1979). A core says
+// where its workgroup keeps them, two cells a row: keep_sum and kept_sums.
+struct row_norm { float mean, rstd; };
+row_norm norms[LOADS];
+
+// Beyond the channels there is nothing, where a mean was taken off too.
+vec4 read_gamma(uint quad) { return quad < p.c1 / 4u ? LD4(gamma, quad) : vec4(0.0); }
+vec4 read_beta(uint quad) { return quad < p.c1 / 4u ? LD4(beta, quad) : vec4(0.0); }
+
+float sum_of(vec4 v) { return dot(v, vec4(1.0)); }
+
+#ifdef OCTETS
+vec2 deviations(uvec4 octet, float from)                  // their sum and that of their squares
+{
+    vec4 low = vec4(unpackHalf2x16(octet.x), unpackHalf2x16(octet.y)) - from;
+    vec4 high = vec4(unpackHalf2x16(octet.z), unpackHalf2x16(octet.w)) - from;
+    return vec2(sum_of(low) + sum_of(high), dot(low, low) + dot(high, high));
+}
+#else
+vec2 deviations(vec4 quad, float from)
+{
+    vec4 d = quad - from;
+    return vec2(sum_of(d), dot(d, d));
+}
+#endif
+
+// Of a row, the values that one of its invocations reads.
+float count_of(uint i) { return float((p.c1 / PIECE_K + 3u - i) / 4u * PIECE_K); }
+
+void keep_deviations(uint row, uint i, float from, vec2 sums)
+{
+    float count = max(count_of(i), 1.0);
+    keep_sum(row * 2u, i, from + sums.x / count);
+    keep_sum(row * 2u + 1u, i, sums.y - sums.x * sums.x / count);
+}
+
+row_norm norm_of(uint row)
+{
+    vec4 counts = vec4(count_of(0u), count_of(1u), count_of(2u), count_of(3u)), means = kept_sums(row * 2u);
+    float mean = dot(means, counts) / float(p.c1);
+    vec4 off = means - mean;
+    float squares = sum_of(kept_sums(row * 2u + 1u)) + dot(off * off, counts);
+    return row_norm(mean, inversesqrt(squares / float(p.c1) + p.eps));
+}
+
+void find_norms(place places[LOADS])
+{
+    uint t = gl_LocalInvocationID.x;
+    float from[LOADS];
+    vec2 sums[LOADS];
+
+    [[unroll]] for (uint i = 0u; i < LOADS; i++) {
+        from[i] = 0.0;
+        sums[i] = vec2(0.0);
+    }
+    for (uint c = t % 4u; c < p.c1 / PIECE_K; c += 4u)
+        [[unroll]] for (uint i = 0u; i < LOADS; i++) {
+            if (!places[i].inside) continue;
+            PIECE x = LD_PIECE(x1, places[i].row * (p.x1_stride / PIECE_K) + c);
+            if (c < 4u) from[i] = deviations(x, 0.0).x / float(PIECE_K);
+            sums[i] += deviations(x, from[i]);
+        }
+    [[unroll]] for (uint i = 0u; i < LOADS; i++)
+        keep_deviations(t / 4u + i * (THREADS / 4u), t % 4u, from[i], sums[i]);
+    barrier();
+    [[unroll]] for (uint i = 0u; i < LOADS; i++) norms[i] = norm_of(t / 4u + i * (THREADS / 4u));
+    barrier();                           // the tiles are written where they lie
+}
