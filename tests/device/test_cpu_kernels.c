@@ -353,7 +353,7 @@ struct rounding {
 /* As gemm_parts.h tells why. */
 static struct rounding on_dot_products(const struct gemm_params *p)
 {
-    bool rounds = p->kernel_h * p->kernel_w > 1 || (p->out_h == 1 && p->cols != p->c1 && p->out_w >= 128);
+    bool rounds = p->kernel_h * p->kernel_w > 1 || (p->out_h == 1 && p->cols != p->c1);
     return (struct rounding) { .x = rounds, .w = rounds, .own = rounds };
 }
 
@@ -361,7 +361,7 @@ static struct rounding on_tiles(const struct gemm_params *p)
 {
     if (p->kernel_h * p->kernel_w > 1) return (struct rounding) { .x = true, .w = true, .split = p->c2 > 0 };
     if (p->out_h > 1) return (struct rounding) { .split = true };
-    return (struct rounding) { .x = true, .w = p->cols != p->c1 && p->out_w >= 128 };
+    return (struct rounding) { .x = true, .w = p->cols != p->c1 };
 }
 
 /* With precision fast the result is that of operands rounded to bf16, with fp32 sums. */

@@ -233,6 +233,7 @@ static bool pass_execute(struct pass *pass, struct tinct_err *err)
 
         for (uint32_t i = 0; i < p->count; i++) {
             const struct cpu_call *c = &p->calls[i];
+            if (c->plan.memory) memset(memory, 0, sizeof(uint32_t));
 #pragma omp for schedule(dynamic, 1)
             for (uint32_t item = 0; item < c->plan.items; item++) c->kernel->run(&c->args, &c->plan, item, memory);
             if (omp_get_thread_num() == 0) {

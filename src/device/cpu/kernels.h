@@ -31,6 +31,7 @@ struct cpu_kernel {
     const char *name, *variant;
     bool fast;                             /* bf16 products: taken first by a device opened with precision fast */
     struct cpu_plan (*plan)(const struct cpu_args *a);
+    /* memory: the thread's, whatever its last item left there; the first 4 bytes are 0 at its first item of a dispatch. */
     void (*run)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory);
 };
 

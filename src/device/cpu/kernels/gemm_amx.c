@@ -19,24 +19,38 @@ static uint32_t chunk_of(const struct gemm_params *p, uint32_t products)
     return p->kernel_h * p->kernel_w * p->c1 <= most && !p->c2 ? most : CHUNK / 4;
 }
 
-/* Where k is one chunk, sums are stored before the next panel's are made: an item may have any number of panels. */
+/* Whether inputs of all k fit into a thread's memory, for so many rows, a multiple of STRIP. */
+static bool whole_fits(const struct gemm_params *p, uint32_t room, uint32_t products)
+{
+    size_t k = parts(p->kernel_h * p->kernel_w * p->c1, STEP) * STEP;
+    return !p->c2 && !(p->flags & GEMM_PHASES) && room * k * (products == 3 ? 2 : 1) <= INPUTS;
+}
+
+/* Where inputs are there whole, a panel's sums are stored before the next one's are made: an item may have any number of panels. */
 static struct cpu_plan plan(const struct cpu_args *a, uint32_t products)
 {
-    uint32_t panels = chunk_of(a->params, products) > CHUNK / 4 ? 1 << 20 : PANELS;
+    uint32_t rows = least(LINE_ROWS, parts(a->rows, STRIP) * STRIP);
+    uint32_t panels = whole_fits(a->params, rows, products) ? 1 << 20 : PANELS;
 
     if (CPU_NAME(amx_has_blocks)(a->params)) return CPU_NAME(amx_plan_blocks)(a);
     return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { LINE_ROWS, panels, STRIP, ITEMS, sizeof(struct amx_item) });
 }
 
-/* Aims at the weights that come after those of this panel: of the next one, or of the first one in the next chunk. */
-static void look_ahead(const struct cpu_args *a, struct amx_item *m, uint32_t panel, bool another, bool last)
+/* Weights that come after those at hand: of a panel of the item, and in rows of w how far on. */
+struct after {
+    bool some;
+    uint32_t panel;
+    int32_t shift;
+};
+
+static void look_ahead(const struct cpu_args *a, struct amx_item *m, struct after after)
 {
     const struct gemm_params *p = a->params;
     const struct gemm_item *it = &m->item;
 
-    m->ahead.next = (const uint16_t *)a->reads[2] + (size_t)(it->panel + (another ? panel + 1 : 0)) * p->k * PANEL;
-    m->ahead.beyond = !another;
-    m->ahead.run = another || !last ? 0 : it->run_count;
+    m->ahead.next = (const uint16_t *)a->reads[2] + (size_t)(it->panel + after.panel) * p->k * PANEL;
+    m->ahead.shift = after.shift;
+    m->ahead.run = after.some ? 0 : it->run_count;
     m->ahead.row = 0;
 }
 
@@ -44,7 +58,7 @@ static void look_ahead(const struct cpu_args *a, struct amx_item *m, uint32_t pa
 static void ask_for_row(const struct gemm_params *p, struct amx_ahead *ahead, const struct gemm_run *run)
 {
     for (uint32_t tap = 0; tap < run->w_count; tap++) {
-        uint32_t row = run->w[tap] + ahead->row + (ahead->beyond ? run->length : 0);
+        uint32_t row = run->w[tap] + ahead->row + (uint32_t)ahead->shift;
         const uint16_t *at = ahead->next + (size_t)least(row, p->k - 1) * PANEL;
         _mm_prefetch((const char *)at, _MM_HINT_T1);
         _mm_prefetch((const char *)(at + PANEL / 2), _MM_HINT_T1);
@@ -68,7 +82,7 @@ VEC_INLINE void ask_for_weights(const struct gemm_params *p, struct amx_item *m)
 VEC_INLINE void multiply_strip(const struct gemm_params *p, struct amx_item *m, uint32_t first, const uint16_t *weights,
                                float *sums, bool add, const int products)
 {
-    const uint16_t *strip = m->inputs + (size_t)first / STRIP * m->next_strip;
+    const uint16_t *strip = m->chunk + (size_t)first / STRIP * m->next_strip;
 
     if (add) load_sums(sums, PANEL);
     else zero_sums();
@@ -106,17 +120,24 @@ static void choose_products(struct amx_item *m, uint32_t taps_products, bool own
     m->numbers = m->products == 3 ? 2 : 1;
 }
 
-static void add_panel(const struct cpu_args *a, struct amx_item *m, uint32_t panel, bool first, bool last, bool another)
+static void add_panel(const struct cpu_args *a, struct amx_item *m, uint32_t panel, bool first, bool last, struct after after)
 {
     const struct gemm_params *p = a->params;
     uint32_t columns = least(p->cols - (m->item.panel + panel) * PANEL, PANEL);
 
     CPU_NAME(amx_load_panel)(a, m, panel);
-    look_ahead(a, m, panel, another, last);
+    look_ahead(a, m, after);
     if (m->products == 3) multiply_panel(p, m, panel, columns, !first, 3);
     else if (m->products == 2) multiply_panel(p, m, panel, columns, !first, 2);
     else multiply_panel(p, m, panel, columns, !first, 1);
     if (last) CPU_NAME(gemm_store)(a, &m->item, panel, 0, m->item.rows);
+}
+
+/* Of a chunk whose panels come one after the other: the next one, or the first one in the next chunk. */
+static struct after after_panel(const struct gemm_item *it, uint32_t panel, bool last, uint32_t chunk)
+{
+    if (panel + 1 < it->panels) return (struct after) { true, panel + 1, 0 };
+    return (struct after) { !last, 0, (int32_t)chunk };
 }
 
 static void run_block(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m,
@@ -129,29 +150,58 @@ static void run_block(const struct cpu_args *a, const struct cpu_plan *plan, uin
     for (uint32_t c = 0; c < all; c += channels) {
         choose_products(m, products, c >= p->c1);
         channels = CPU_NAME(amx_load_channels)(a, m, c);
+        bool last = c + channels == all;
         for (uint32_t panel = 0; panel < m->item.panels; panel++)
-            add_panel(a, m, panel, c == 0, c + channels == all, panel + 1 < m->item.panels);
+            add_panel(a, m, panel, c == 0, last, after_panel(&m->item, panel, last, channels));
+    }
+}
+
+/* Panel after panel, by inputs that are loaded once for all of them, and for the next item where it has the same rows. */
+static void run_whole(const struct cpu_args *a, struct amx_item *m, uint32_t rows, uint32_t products)
+{
+    struct gemm_item *it = &m->item;
+
+    choose_products(m, products, false);
+    for (; it->panels > 0; it->panels--, it->panel++, m->kept = rows)
+        for (uint32_t k = 0, length; k < it->k; k += length) {
+            length = gemm_length(it, k);
+            bool last = k + length == it->k;
+            m->chunk = m->inputs + (size_t)k * it->room * m->numbers;
+            CPU_NAME(gemm_block)(a, it, k, length);
+            CPU_NAME(amx_lay_out_rows)(m, length);
+            if (m->kept != rows) CPU_NAME(amx_load_rows)(a->params, m);
+            add_panel(a, m, 0, k == 0, last,
+                      last ? (struct after) { it->panels > 1, 1, -(int32_t)k } : (struct after) { true, 0, (int32_t)length });
+        }
+}
+
+/* Chunk after chunk, by inputs that are loaded for each. */
+static void run_chunks(const struct cpu_args *a, struct amx_item *m, uint32_t products)
+{
+    struct gemm_item *it = &m->item;
+
+    m->chunk = m->inputs;
+    for (uint32_t k = 0, length; k < it->k; k += length) {
+        length = gemm_length(it, k);
+        bool last = k + length == it->k;
+        choose_products(m, products, k >= it->taps_k);
+        CPU_NAME(gemm_block)(a, it, k, length);
+        CPU_NAME(amx_lay_out_rows)(m, length);
+        CPU_NAME(amx_load_rows)(a->params, m);
+        for (uint32_t panel = 0; panel < it->panels; panel++)
+            add_panel(a, m, panel, k == 0, last, after_panel(it, panel, last, length));
     }
 }
 
 static void run_rows(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m,
                      uint32_t products)
 {
-    struct gemm_item *it = &m->item;
+    const struct gemm_params *p = a->params;
+    uint32_t rows = 1 + index / parts(parts(p->cols, PANEL), plan->panels);
 
-    CPU_NAME(gemm_begin)(a, plan, index, chunk_of(a->params, products), it);
-    for (uint32_t k = 0, length; k < it->k; k += length) {
-        length = gemm_length(it, k);
-        choose_products(m, products, k >= it->taps_k);
-        CPU_NAME(gemm_block)(a, it, k, length);
-        CPU_NAME(amx_load_rows)(a->params, m, length);
-        if (length == it->k)
-            for (uint32_t panels = it->panels; panels > 0; panels--, it->panel++)
-                add_panel(a, m, 0, true, true, panels > 1);
-        else
-            for (uint32_t panel = 0; panel < it->panels; panel++)
-                add_panel(a, m, panel, k == 0, k + length == it->k, panel + 1 < it->panels);
-    }
+    CPU_NAME(gemm_begin)(a, plan, index, chunk_of(p, products), &m->item);
+    if (whole_fits(p, m->item.room, products)) run_whole(a, m, rows, products);
+    else run_chunks(a, m, products);
 }
 
 static void run(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m, uint32_t products)

@@ -29,11 +29,12 @@ struct amx_block {                     /* of y's pixels, or of a phase's */
 struct amx_ahead {                     /* weights that come after those at hand: the next row of */
     const uint16_t *next;              /* their panel */
     uint32_t run, row;
-    bool beyond;                       /* the runs at hand end where these begin */
+    int32_t shift;                     /* rows of w from the runs at hand on to those that come */
     uint32_t rows, visits, due;        /* so many rows in so many steps, and what of them is due, in 1 / visits */
 };
 
 struct amx_item {
+    uint32_t kept;                     /* whose inputs lie here whole: 1 + the block of rows; 0 at a thread's first item */
     struct gemm_item item;             /* runs and places, one for each row; a block's border has none */
     struct amx_block block;
     uint32_t products;                 /* of amx.h: 3, or fewer with --precision fast */
@@ -44,6 +45,7 @@ struct amx_item {
     uint32_t steps;                    /* of the chunk at hand */
     uint32_t pixel[STEPS];             /* that the item's first row sees in each */
     uint32_t slot[STEPS];              /* of inputs, of each */
+    uint16_t *chunk;                   /* inputs of the chunk at hand */
     /* [STEP] of each pixel, 32 pixels of a strip one after the other; strips, slots, and high and low numbers apart */
     _Alignas(64) uint16_t inputs[INPUTS];
     _Alignas(64) uint16_t panel[PANEL / STRIP * STEPS * 2 * TILE];   /* [strip][step][high, low][2] tiles */
@@ -58,8 +60,11 @@ void CPU_NAME(amx_begin_block)(const struct cpu_args *a, const struct cpu_plan *
  * there is more to do with them its inputs, come out of the first cache. */
 uint32_t CPU_NAME(amx_load_channels)(const struct cpu_args *a, struct amx_item *m, uint32_t first);
 
-/* Inputs of the runs that gemm_block found for `length` k, row by row. */
-void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, uint32_t length);
+/* How inputs of `length` k lie, row by row. */
+void CPU_NAME(amx_lay_out_rows)(struct amx_item *m, uint32_t length);
+
+/* Inputs of the runs that gemm_block found, row by row. */
+void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m);
 
 /* The runs' weights in one of the item's panels. */
 void CPU_NAME(amx_load_panel)(const struct cpu_args *a, struct amx_item *m, uint32_t panel);

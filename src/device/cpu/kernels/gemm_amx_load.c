@@ -91,6 +91,7 @@ void CPU_NAME(amx_begin_block)(const struct cpu_args *a, const struct cpu_plan *
     it->rows = (m->block.h - 1) * m->block.pitch + m->block.w;
     it->room = parts(it->rows, SUM_ROWS) * SUM_ROWS;
     it->taps_k = (c.phases == 4 ? 4 : p->kernel_h * p->kernel_w) * p->c1;
+    m->chunk = m->inputs;
     find_places(p, m);
 }
 
@@ -109,7 +110,7 @@ VEC_INLINE void load_elements(const struct amx_item *m, uint16_t *to, const void
 /* `length` elements, a multiple of STEP, to one pixel of the slots from `slot` on. Those `ahead` elements on come soon. */
 static void load_pixel(struct amx_item *m, uint32_t slot, uint32_t pixel, const void *from, uint32_t length, size_t ahead)
 {
-    uint16_t *to = m->inputs + (size_t)pixel / STRIP * m->next_strip + pixel % STRIP * STEP + (size_t)slot * m->next_slot;
+    uint16_t *to = m->chunk + (size_t)pixel / STRIP * m->next_strip + pixel % STRIP * STEP + (size_t)slot * m->next_slot;
 
     if (m->item.f16 && m->numbers == 2) load_elements(m, to, from, length, ahead, true, true);
     else if (m->item.f16) load_elements(m, to, from, length, ahead, true, false);
@@ -199,13 +200,8 @@ uint32_t CPU_NAME(amx_load_channels)(const struct cpu_args *a, struct amx_item *
     return first < p->c1 ? load_taps(a, m, first) : load_own(a, m, first - p->c1);
 }
 
-/* Runs that are whole steps go straight to their places, others by way of a whole row. */
-void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, uint32_t length)
+void CPU_NAME(amx_lay_out_rows)(struct amx_item *m, uint32_t length)
 {
-    const struct gemm_item *it = &m->item;
-    float whole[SINGLE_CHUNK] = { 0 };
-    uint32_t odd = 0;
-
     m->steps = parts(length, STEP);
     m->next_number = STRIP * STEP;
     m->next_slot = m->numbers * m->next_number;
@@ -214,6 +210,15 @@ void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, ui
         m->slot[s] = s;
         m->pixel[s] = 0;
     }
+}
+
+/* Runs that are whole steps go straight to their places, others by way of a whole row. */
+void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m)
+{
+    const struct gemm_item *it = &m->item;
+    float whole[SINGLE_CHUNK] = { 0 };
+    uint32_t odd = 0;
+
     for (uint32_t i = 0; i < it->run_count; i++) odd |= it->runs[i].length % STEP;
     for (uint32_t r = 0; r < it->rows; r++) {
         for (uint32_t i = 0, k = 0; i < it->run_count; k += it->runs[i++].length) {
