@@ -1,17 +1,15 @@
 // What all cores of attention share: operands and the place of a workgroup. See attention.h.
 #include "attention.h"
+#include "pieces.glsl"
 
 PARAMS(attention_params);
-#ifdef OCTETS                            // eight fp16 values at a time, as they are stored
-READS_WEIGHT(0, q);
-READS_WEIGHT(1, k);
-READS_WEIGHT(2, v);
-#else
-READS(0, q);
-READS(1, k);
-READS(2, v);
-#endif
-WRITES(3, y);
+READS_PIECES(0, q);
+READS_PIECES(1, k);
+READS_PIECES(2, v);
+READS_WEIGHT(3, w);
+READS_FLOAT(4, gamma);
+READS_FLOAT(5, beta);
+WRITES(6, y);
 
 const float LOG2_E = 1.44269504;         // exp(x) = exp2(x LOG2_E), folded into the scale
 
@@ -34,6 +32,19 @@ bool tile_is_bound(place s, uint queries)
 uint keys_end(uint first_query, uint queries)
 {
     return p.causal != 0u ? min(p.k_rows, first_query + queries) : p.k_rows;
+}
+
+uvec4 weight_octet(uint octet, uint k)   // columns 8 octet .. of w
+{
+    uint panel_rows = (p.inputs + 31u) / 32u * 32u;
+    return LD_WEIGHT(w, (octet / 8u * panel_rows + k) * 8u + octet % 8u);
+}
+
+vec4 weight_quad(uint quad, uint k)
+{
+    uvec4 octet = weight_octet(quad / 2u, k);
+    uvec2 half_of_it = quad % 2u == 0u ? octet.xy : octet.zw;
+    return vec4(unpackHalf2x16(half_of_it.x), unpackHalf2x16(half_of_it.y));
 }
 
 bool sees(uint query, uint key)

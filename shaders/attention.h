@@ -4,7 +4,15 @@
  *
  * Head h of a row is its elements [h head_dim, (h + 1) head_dim). causal: only j <= i (then q_rows = k_rows).
  *
- * reads:  q [images q_rows, q_stride], k [images k_rows, k_stride], v [images k_rows, v_stride]
+ * With inputs > 0 (where device_joins_norms) what is read as q are the rows x of which queries are made, normalised as
+ * layer_norm.h has it, with eps, gamma and beta, and projected, w packed as gemm.h has it:
+ *
+ *   q[i, o] = sum_c norm(x[i])[c] w[c, o]
+ *
+ * head_dim is then at most ATTENTION_WIDEST_MADE.
+ *
+ * reads:  q [images q_rows, q_stride], k [images k_rows, k_stride], v [images k_rows, v_stride],
+ *         w, gamma [inputs] f32, beta [inputs] f32 (inputs > 0)
  * writes: y [images q_rows, y_stride], laid out by rows
  * rows = q_rows, batch = images * heads (index = image * heads + head). head_dim is a multiple of 4, 4..512.
  * q, k, v may be column ranges of one buffer. Variants "f32", "f16" (all four). */
@@ -12,11 +20,15 @@
 #define TINCT_SHADER_ATTENTION_H
 #include "types.h"
 
+#define ATTENTION_WIDEST_MADE 192u
+
 struct attention_params {
     uint images, heads, head_dim;
     uint q_rows, k_rows;                                /* of one image */
     uint q_stride, k_stride, v_stride, y_stride;        /* elements */
     uint causal;
     float scale;                                        /* 1 / sqrt(head_dim) */
+    uint inputs;                                        /* channels of what queries are made of, a multiple of 4; or 0 */
+    float eps;                                          /* of its norm */
 };
 #endif

@@ -1,26 +1,14 @@
 // What all cores of gemm share: operands, where a tap reads, and the epilogue. See gemm.h.
 //
 // With the constant PHASES tiles of y's four phases follow each other, and a row is one of the tile's phase; SHORTCUT: there
-// is an x2, and perhaps an x3. x is read
-// in pieces of PIECE_K channels: quads, or with the macro OCTETS eight fp16 values as they are stored.
+// is an x2, and perhaps an x3.
 #include "gemm.h"
+#include "pieces.glsl"
 
 PARAMS(gemm_params);
-#ifdef OCTETS
-#define PIECE uvec4
-#define PIECE_K 8u
-READS_WEIGHT(0, x1);
-READS_WEIGHT(1, x2);
-READS_WEIGHT(6, x3);
-#define LD_PIECE(x, i) LD_WEIGHT(x, i)
-#else
-#define PIECE vec4
-#define PIECE_K 4u
-READS(0, x1);
-READS(1, x2);
-READS(6, x3);
-#define LD_PIECE(x, i) LD4(x, i)
-#endif
+READS_PIECES(0, x1);
+READS_PIECES(1, x2);
+READS_PIECES(6, x3);
 READS_WEIGHT(2, w);
 READS_FLOAT(3, bias);
 READS_FLOAT(4, per_image);

@@ -43,7 +43,12 @@ cursor at;                               // this invocation's octet of the next 
 void keep_sum(uint cell, uint i, float sum) { cells[cell][i] = floatBitsToUint(sum); }
 vec4 kept_sums(uint cell) { return uintBitsToFloat(cells[cell]); }
 #define LOADS X_LOADS
-#include "gemm_norm.glsl"
+#define NORM_X        x1
+#define NORM_CHANNELS p.c1
+#define NORM_STRIDE   p.x1_stride
+bool has_row(uint i) { return places[i].inside; }
+uint row_of(uint i) { return places[i].row; }
+#include "row_norm.glsl"
 vec4 next_gamma[2], next_beta[2];        // of the octet
 
 const uint ROWS = BM / 2u / M, COLUMNS = 32u / N;         // matrices of a subgroup
@@ -99,20 +104,12 @@ void fetch(uint k)
     }
 }
 
-uvec4 normalised(uvec4 octet, row_norm n)
-{
-    vec4 low = vec4(unpackHalf2x16(octet.x), unpackHalf2x16(octet.y));
-    vec4 high = vec4(unpackHalf2x16(octet.z), unpackHalf2x16(octet.w));
-    low = (low - n.mean) * n.rstd * next_gamma[0] + next_beta[0];
-    high = (high - n.mean) * n.rstd * next_gamma[1] + next_beta[1];
-    return uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
-}
-
 void stage(uint stage_at)
 {
     uint t = gl_LocalInvocationID.x;
     [[unroll]] for (uint i = 0u; i < X_LOADS; i++)
-        cells[stage_at + (t / 4u + i * (THREADS / 4u)) * X_GAP + t % 4u] = NORM ? normalised(next_x[i], norms[i]) : next_x[i];
+        cells[stage_at + (t / 4u + i * (THREADS / 4u)) * X_GAP + t % 4u] =
+            NORM ? normalised(next_x[i], norms[i], next_gamma, next_beta) : next_x[i];
     [[unroll]] for (uint i = 0u; i < W_LOADS; i++) {
         uint o = t + i * THREADS;
         cells[stage_at + W_AT + o / (BN / 8u) * W_GAP + o % (BN / 8u)] = next_w[i];
@@ -171,7 +168,7 @@ void main()
     if (!tile_is_bound(first_row_of_tile, BM)) return;
 
     for (uint i = 0u; i < X_LOADS; i++) places[i] = find_place(first_row_of_tile + t / 4u + i * (THREADS / 4u));
-    if (NORM) find_norms(places);
+    if (NORM) find_norms();
     UNROLL for (uint i = 0u; i < ROWS * COLUMNS; i++) sum[i] = ZERO_SUM;
 
     uint steps = PHASES ? p.c1 / 8u : p.k / 32u, first = steps * slice / SPLIT, end = steps * (slice + 1u) / SPLIT;

@@ -35,7 +35,12 @@ uvec4 next_w, more_w[3];                 // of a phase: up to four taps of w, to
 void keep_sum(uint cell, uint i, float sum) { xs[cell][i] = sum; }
 vec4 kept_sums(uint cell) { return xs[cell]; }
 #define LOADS 2u
-#include "gemm_norm.glsl"
+#define NORM_X        x1
+#define NORM_CHANNELS p.c1
+#define NORM_STRIDE   p.x1_stride
+bool has_row(uint i) { return places[i].inside; }
+uint row_of(uint i) { return places[i].row; }
+#include "row_norm.glsl"
 
 cursor at;                               // this invocation's quad of the next step
 
@@ -78,7 +83,7 @@ void stage()
     uint t = gl_LocalInvocationID.x;
     for (uint i = 0u; i < 2u; i++) {
         uint row = t / 4u + i * (BM / 2u);
-        if (NORM) next_x[i] = (next_x[i] - norms[i].mean) * norms[i].rstd * next_gamma + next_beta;
+        if (NORM) next_x[i] = normalised(next_x[i], norms[i], next_gamma, next_beta);
         for (uint k = 0u; k < 4u; k++) xs[(t % 4u * 4u + k) * PITCH + row / 4u][row % 4u] = next_x[i][k];
     }
     if (t < BK * 8u) {
@@ -104,7 +109,7 @@ void main()
         stage_row[i] = row + t / 4u + i * (BM / 2u);
         places[i] = find_place(stage_row[i]);
     }
-    if (NORM) find_norms(places);
+    if (NORM) find_norms();
     vec4 sum0[4], sum1[4];
     for (uint r = 0u; r < 4u; r++) sum0[r] = sum1[r] = vec4(0.0);
 

@@ -63,7 +63,7 @@ bool device_is_fast(const struct device *device);              /* opened with pr
 bool device_has_kernel(struct device *device, const char *kernel, const char *variant);   /* one that not all have */
 bool device_takes_winograd(const struct device *device);       /* 3x3 convolutions, see shaders/winograd.h */
 bool device_joins_shortcuts(const struct device *device);      /* its GEMM is no slower for a 1x1 convolution in a 3x3 one's sum */
-bool device_joins_norms(const struct device *device);          /* its GEMM takes GEMM_NORM */
+bool device_joins_norms(const struct device *device);          /* its GEMM takes GEMM_NORM, its attention makes queries */
 bool device_stores_f16(const struct device *device);           /* activations are f16: fast on a GPU and on AMX, or TINCT_ACT */
 uint64_t device_memory_free(struct device *device);            /* bytes that may still be taken, a budget */
 uint64_t device_scratch_bytes(const struct device *device);     /* held for passes (below), and used again by the next */

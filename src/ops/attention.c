@@ -1,4 +1,4 @@
-#include "ops/ops.h"
+#include "ops/fits.h"
 
 #include <math.h>
 
@@ -21,27 +21,61 @@ static bool shapes_fit(struct pass *pass, struct tensor y, struct tensor q, stru
                        "attention: strides must be multiples of 4");
 }
 
-void op_attention(struct pass *pass, struct tensor y, struct tensor q, struct tensor k, struct tensor v,
-                  uint32_t heads, bool causal)
-{
-    if (pass_failed(pass) || !shapes_fit(pass, y, q, k, v, heads, causal)) return;
+/* Of what queries are made; all absent: they are there. */
+struct making {
+    struct tensor x, w;
+    struct norm norm;
+    float eps;
+};
 
-    uint32_t head_dim = tensor_channels(q) / heads, images = q.shape[0];
-    struct span qs = tensor_span(q), ks = tensor_span(k), vs = tensor_span(v);
-    qs.row_bytes = ks.row_bytes = vs.row_bytes = 0;
+static void dispatch(struct pass *pass, struct tensor y, struct tensor q, struct tensor k, struct tensor v, uint32_t heads,
+                     bool causal, const struct making *made)
+{
+    uint32_t channels = tensor_channels(y), head_dim = channels / heads, images = y.shape[0], queries = y.shape[1];
+    uint32_t inputs = tensor_channels(made->x);
 
     pass_dispatch(pass, &(struct dispatch) {
         .kernel      = "attention",
-        .variant     = dtype_name(q.dtype),
-        .reads       = { qs, ks, vs },
+        .variant     = dtype_name(y.dtype),
+        .reads       = { tensor_all(q), tensor_all(k), tensor_all(v), tensor_span(made->w),
+                         tensor_all(made->norm.gamma), tensor_all(made->norm.beta) },
         .writes      = { tensor_span(y) },
         .params      = &(struct attention_params) {
-            .images = images, .heads = heads, .head_dim = head_dim, .q_rows = q.shape[1], .k_rows = k.shape[1],
+            .images = images, .heads = heads, .head_dim = head_dim, .q_rows = queries, .k_rows = k.shape[1],
             .q_stride = q.stride, .k_stride = k.stride, .v_stride = v.stride, .y_stride = y.stride,
-            .causal = causal, .scale = 1.0f / sqrtf((float)head_dim) },
+            .causal = causal, .scale = 1.0f / sqrtf((float)head_dim), .inputs = inputs, .eps = made->eps },
         .params_size = sizeof(struct attention_params),
-        .rows        = q.shape[1],
+        .rows        = queries,
         .batch       = images * heads,
-        .flops       = 4.0 * images * tensor_channels(q) * q.shape[1] * k.shape[1],
+        .flops       = (4.0 * k.shape[1] + 2.0 * inputs) * images * channels * queries,
     });
+}
+
+void op_attention(struct pass *pass, struct tensor y, struct tensor q, struct tensor k, struct tensor v,
+                  uint32_t heads, bool causal)
+{
+    static const struct making nothing;
+
+    if (!pass_failed(pass) && shapes_fit(pass, y, q, k, v, heads, causal)) dispatch(pass, y, q, k, v, heads, causal, &nothing);
+}
+
+static bool makes_queries(struct pass *pass, const struct weight *w, uint32_t heads)
+{
+    return device_joins_norms(pass_device(pass)) && !tensor_is(w->bias) && w->outputs <= heads * ATTENTION_WIDEST_MADE;
+}
+
+void op_cross_attention(struct pass *pass, struct tensor y, struct tensor x, const struct norm *norm, float eps,
+                        const struct weight *w, struct tensor k, struct tensor v, uint32_t heads)
+{
+    if (makes_queries(pass, w, heads)) {
+        if (linear_fits(pass, y, x, w, NULL) && layer_norm_fits(pass, x, norm) && shapes_fit(pass, y, y, k, v, heads, false))
+            dispatch(pass, y, x, k, v, heads, false, &(struct making) { x, w->packed, *norm, eps });
+        return;
+    }
+    size_t mark = scratch_mark(pass);
+    struct tensor q = scratch_like(pass, y);
+
+    op_layer_norm_linear(pass, q, x, norm, eps, w, NULL);
+    op_attention(pass, y, q, k, v, heads, false);
+    scratch_release(pass, mark);
 }

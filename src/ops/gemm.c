@@ -1,7 +1,7 @@
 /* op_linear and op_conv2d: one GEMM family (shaders/gemm.h). */
 #include "ops/ops.h"
 
-#include "ops/norm.h"
+#include "ops/fits.h"
 
 #include "gemm.h"
 #include "winograd.h"
@@ -51,14 +51,6 @@ static bool alignment_is_kept(struct pass *pass, const char *op, struct tensor y
     return pass_expect(pass, ok, "%s: channels and strides must be multiples of 4", op);
 }
 
-/* Not laid out by the dispatch's rows. */
-static struct span all_of(struct tensor t)
-{
-    struct span s = tensor_span(t);
-    s.row_bytes = 0;
-    return s;
-}
-
 /* Fills in what linear and conv2d share and dispatches. p holds the geometry and k already. */
 static void gemm_dispatch(struct pass *pass, struct gemm_params p, struct tensor y, struct sources s, const struct weight *w,
                           const struct epilogue *e)
@@ -85,8 +77,8 @@ static void gemm_dispatch(struct pass *pass, struct gemm_params p, struct tensor
     pass_dispatch(pass, &(struct dispatch) {
         .kernel      = "gemm",
         .variant     = dtype_name(s.x.dtype),
-        .reads       = { all_of(s.x), all_of(s.beside), tensor_span(w->packed), tensor_span(w->bias), all_of(e->per_image),
-                         tensor_span(e->residual), all_of(s.beside2), all_of(s.norm.gamma), all_of(s.norm.beta) },
+        .reads       = { tensor_all(s.x), tensor_all(s.beside), tensor_span(w->packed), tensor_span(w->bias), tensor_all(e->per_image),
+                         tensor_span(e->residual), tensor_all(s.beside2), tensor_all(s.norm.gamma), tensor_all(s.norm.beta) },
         .writes      = { tensor_span(y) },
         .params      = &p,
         .params_size = sizeof p,
@@ -96,23 +88,26 @@ static void gemm_dispatch(struct pass *pass, struct gemm_params p, struct tensor
     });
 }
 
+bool linear_fits(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct epilogue *e)
+{
+    uint32_t rows = tensor_rows(x), outputs = w->geglu ? w->outputs / 2 : w->outputs;
+
+    return !pass_failed(pass) && weight_is_sound(pass, "linear", w) &&
+           pass_expect(pass, w->kernel_h == 1 && w->kernel_w == 1 && !w->shortcut, "linear: the weight is a %ux%u convolution",
+                       w->kernel_h, w->kernel_w) &&
+           pass_expect(pass, tensor_channels(x) == w->inputs, "linear: x has %u channels, the weight takes %u",
+                       tensor_channels(x), w->inputs) &&
+           pass_expect(pass, tensor_channels(y) == outputs && tensor_rows(y) == rows && y.dtype == x.dtype,
+                       "linear: y must be %u rows of %u %s", rows, outputs, dtype_name(x.dtype)) &&
+           epilogue_fits(pass, "linear", y, w, e) && alignment_is_kept(pass, "linear", y, (struct sources) { .x = x });
+}
+
 static void linear(struct pass *pass, struct tensor y, struct sources s, float eps, const struct weight *w,
                    const struct epilogue *e)
 {
-    struct tensor x = s.x;
-    uint32_t rows = tensor_rows(x), outputs = w->geglu ? w->outputs / 2 : w->outputs;
+    if (!linear_fits(pass, y, s.x, w, e)) return;
 
-    if (pass_failed(pass) || !weight_is_sound(pass, "linear", w) ||
-        !pass_expect(pass, w->kernel_h == 1 && w->kernel_w == 1 && !w->shortcut, "linear: the weight is a %ux%u convolution", w->kernel_h,
-                     w->kernel_w) ||
-        !pass_expect(pass, tensor_channels(x) == w->inputs, "linear: x has %u channels, the weight takes %u",
-                     tensor_channels(x), w->inputs) ||
-        !pass_expect(pass, tensor_channels(y) == outputs && tensor_rows(y) == rows && y.dtype == x.dtype,
-                     "linear: y must be %u rows of %u %s", rows, outputs, dtype_name(x.dtype)) ||
-        !epilogue_fits(pass, "linear", y, w, e) || !alignment_is_kept(pass, "linear", y, s))
-        return;
-
-    uint32_t per_image_rows = rows / y.shape[0];
+    uint32_t rows = tensor_rows(s.x), per_image_rows = rows / y.shape[0];
     struct gemm_params p = {
         .rows = rows, .k = w->packed.shape[1], .kernel_h = 1, .kernel_w = 1, .stride = 1, .upsample = 1,
         .in_h = 1, .in_w = per_image_rows, .out_h = 1, .out_w = per_image_rows,
@@ -178,7 +173,7 @@ static void band_in(struct pass *pass, struct winograd_params p, struct tensor v
     p.channels = tensor_channels(x);
     p.x_stride = x.stride;
     pass_dispatch(pass, &(struct dispatch) {
-        .kernel = "winograd_in", .variant = "f32", .reads = { all_of(x) }, .writes = { all_of(v) }, .params = &p,
+        .kernel = "winograd_in", .variant = "f32", .reads = { tensor_all(x) }, .writes = { tensor_all(v) }, .params = &p,
         .params_size = sizeof p, .rows = p.tiles });
 }
 
@@ -191,7 +186,7 @@ static void band_products(struct pass *pass, struct tensor m, struct tensor v, c
         .out_w = rows, .flags = GEMM_WINOGRAD, .scale = 1.0f,
     };
     pass_dispatch(pass, &(struct dispatch) {
-        .kernel = "gemm", .variant = "f32", .reads = { all_of(v), { 0 }, tensor_span(w->packed) },
+        .kernel = "gemm", .variant = "f32", .reads = { tensor_all(v), { 0 }, tensor_span(w->packed) },
         .writes = { tensor_span(m) }, .params = &p, .params_size = sizeof p, .rows = rows, .columns = p.cols,
         .flops = 2.0 * rows * p.cols * p.c1 });
 }
@@ -210,7 +205,7 @@ static void band_out(struct pass *pass, struct winograd_params p, struct tensor 
               (tensor_is(e->residual) ? GEMM_RESIDUAL : 0);
     pass_dispatch(pass, &(struct dispatch) {
         .kernel = "winograd_out", .variant = "f32",
-        .reads = { all_of(m), all_of(w->bias), all_of(e->per_image), all_of(e->residual) }, .writes = { all_of(y) },
+        .reads = { tensor_all(m), tensor_all(w->bias), tensor_all(e->per_image), tensor_all(e->residual) }, .writes = { tensor_all(y) },
         .params = &p, .params_size = sizeof p, .rows = p.tiles });
 }
 

@@ -44,26 +44,18 @@ static void write_to(struct group_norm_params *p, struct tensor y, enum act act)
     p->act = act == OP_ACT_SILU ? ACT_SILU : ACT_NONE;
 }
 
-/* A span that is not laid out by its dispatch's rows. */
-static struct span all_of(struct tensor t)
-{
-    struct span s = tensor_span(t);
-    s.row_bytes = 0;
-    return s;
-}
-
 static void dispatch_parts(struct pass *pass, const struct group_norm_params *p, struct tensor parts, struct tensor x,
                            struct tensor x2)
 {
     pass_dispatch(pass, &(struct dispatch) {
         .kernel = "group_norm_stats", .variant = dtype_name(x.dtype), .reads = { tensor_span(x), tensor_span(x2) },
-        .writes = { all_of(parts) }, .params = p, .params_size = sizeof *p, .rows = p->chunks, .batch = p->images });
+        .writes = { tensor_all(parts) }, .params = p, .params_size = sizeof *p, .rows = p->chunks, .batch = p->images });
 }
 
 static void dispatch_stats(struct pass *pass, const struct group_norm_params *p, struct tensor stats, struct tensor parts)
 {
     pass_dispatch(pass, &(struct dispatch) {
-        .kernel = "group_norm_finish", .variant = "f32", .reads = { all_of(parts) }, .writes = { all_of(stats) },
+        .kernel = "group_norm_finish", .variant = "f32", .reads = { tensor_all(parts) }, .writes = { tensor_all(stats) },
         .params = p, .params_size = sizeof *p, .rows = p->images * p->groups });
 }
 
@@ -72,7 +64,7 @@ static void dispatch_apply(struct pass *pass, const struct group_norm_params *p,
 {
     pass_dispatch(pass, &(struct dispatch) {
         .kernel = "group_norm_apply", .variant = dtype_name(x.dtype),
-        .reads = { tensor_span(x), tensor_span(x2), all_of(stats), tensor_span(norm->gamma), tensor_span(norm->beta) },
+        .reads = { tensor_span(x), tensor_span(x2), tensor_all(stats), tensor_span(norm->gamma), tensor_span(norm->beta) },
         .writes = { tensor_span(y) }, .params = p, .params_size = sizeof *p, .rows = p->images * p->pixels });
 }
 

@@ -1,4 +1,4 @@
-#include "ops/norm.h"
+#include "ops/fits.h"
 
 #include "layer_norm.h"
 

@@ -36,16 +36,14 @@ void op_lora_merge(struct pass *pass, struct tensor y, struct tensor w0, struct 
     const struct tensor none = { 0 };
     bool half = w0.dtype == DTYPE_F16;
     uint32_t rows = tensor_rows(y), ranks = tensor_is(a) ? tensor_channels(a) : 0;
-    struct span flag = tensor_span(beyond);
 
     if (pass_failed(pass) || !operands_fit(pass, y, w0, a, b, delta, beyond)) return;
-    flag.row_bytes = 0;                      /* the same place for all rows */
     pass_dispatch(pass, &(struct dispatch) {
         .kernel      = "lora_merge",
         .variant     = "f32",
         .reads       = { tensor_span(half ? w0 : none), tensor_span(half ? none : w0), tensor_span(a), tensor_span(b),
                          tensor_span(delta) },
-        .writes      = { tensor_span(y), flag },
+        .writes      = { tensor_span(y), tensor_all(beyond) },
         .params      = &(struct lora_merge_params) { rows, y.shape[1], ranks,
                                                      (half ? MERGE_HALF : 0) | (tensor_is(delta) ? MERGE_DELTA : 0) },
         .params_size = sizeof(struct lora_merge_params),

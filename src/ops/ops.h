@@ -58,6 +58,15 @@ void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct
 void op_attention(struct pass *pass, struct tensor y, struct tensor q, struct tensor k, struct tensor v,
                   uint32_t heads, bool causal);
 
+/* Attention of x's rows to a text: op_layer_norm_linear and op_attention, in one dispatch and without a tensor between
+ * them where device_joins_norms.
+ *
+ *   y, k, v  as above; x [N, T, C], dense; w [heads d, C]
+ *
+ * y is not x. Refused: what those two refuse. */
+void op_cross_attention(struct pass *pass, struct tensor y, struct tensor x, const struct norm *norm, float eps,
+                        const struct weight *w, struct tensor k, struct tensor v, uint32_t heads);
+
 /* Group normalisation of every image, an affine map per channel, then act (none or SiLU).
  *
  *   y   [N, H, W, C + C2]   may be x where there is no x2

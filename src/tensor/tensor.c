@@ -48,6 +48,13 @@ struct span tensor_span(struct tensor t)
     return (struct span) { t.buffer, t.offset, tensor_bytes(t), (uint64_t)t.stride * dtype_size(t.dtype) };
 }
 
+struct span tensor_all(struct tensor t)
+{
+    struct span s = tensor_span(t);
+    s.row_bytes = 0;
+    return s;
+}
+
 struct tensor tensor_view(struct buffer *buffer, uint64_t offset, enum dtype dtype, uint32_t dims,
                           const uint32_t *shape)
 {

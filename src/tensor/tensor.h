@@ -27,6 +27,7 @@ bool tensor_same(struct tensor a, struct tensor b);               /* same dtype 
 bool tensor_is_vector(struct tensor t, uint32_t count);           /* f32 [count] */
 bool tensor_is_dense(struct tensor t);                            /* stride == channels */
 struct span tensor_span(struct tensor t);                         /* absent tensor: absent span */
+struct span tensor_all(struct tensor t);                          /* the same, not laid out by a dispatch's rows */
 
 /* On a buffer of the caller's. */
 struct tensor tensor_view(struct buffer *buffer, uint64_t offset, enum dtype dtype, uint32_t dims,

@@ -121,8 +121,9 @@ static void compile_attention(struct vulkan *v, const char *variant)
     static const uint heads[] = { 40, 64, 80, 160, 512 };
 
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
-        compile(v, "attention", variant, &(struct attention_params) {
-            .images = 2, .heads = 8, .head_dim = heads[i], .q_rows = 4096, .k_rows = 4096 });
+        for (uint made = 0; made <= (heads[i] <= ATTENTION_WIDEST_MADE ? 1 : 0); made++)
+            compile(v, "attention", variant, &(struct attention_params) {
+                .images = 2, .heads = 8, .head_dim = heads[i], .q_rows = 4096, .k_rows = 4096, .inputs = made * 8 * heads[i] });
 }
 
 static void compile_matrix(struct vulkan *v)

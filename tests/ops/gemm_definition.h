@@ -15,6 +15,53 @@ static inline void dot_add(struct dot *d, double x, double w)
     d->squares += x * w * x * w;
 }
 
+struct input_row {              /* [channels] of x at hand, as they are or normalised, */
+    double *x;
+    double *alike, *apart;      /* and how far off: all values by what they share, each by its own */
+};
+
+static inline struct input_row input_row_of(struct optest *t, uint32_t channels)
+{
+    size_t bytes = channels * sizeof(double);
+    return (struct input_row) { optest_host(t, bytes), optest_host(t, bytes), optest_host(t, bytes) };
+}
+
+/* Layer norm, as in test_layer_norm.c. What is stored between two dispatches is rounded, too. */
+static inline void input_row_normalise(const struct optest *t, struct input_row *r, uint32_t channels, const float *gamma,
+                                       const float *beta, float eps)
+{
+    double mean = 0, var = 0, largest = 0;
+
+    for (uint32_t c = 0; c < channels; c++) {
+        mean += r->x[c] / channels;
+        largest = fmax(largest, fabs(r->x[c]));
+    }
+    for (uint32_t c = 0; c < channels; c++) var += (r->x[c] - mean) * (r->x[c] - mean) / channels;
+    double rstd = 1 / sqrt(var + (double)eps), mean_error = sqrt(channels) * 0x1p-24 * largest;
+
+    for (uint32_t c = 0; c < channels; c++) {
+        double scaled = (r->x[c] - mean) * rstd * gamma[c], y = scaled + beta[c];
+        r->x[c] = y;
+        r->alike[c] = fabs(rstd * gamma[c]) * mean_error + (sqrt(channels) / 2 + 6) * 0x1p-24 * fabs(scaled);
+        r->apart[c] = optest_store(t, y) + 0x1p-24 * fabs((double)beta[c]);
+    }
+}
+
+/* The row times an output's weights; *off: of its inputs, added up in one way or as squares, four deviations of them. */
+static inline struct dot input_row_dot(const struct input_row *r, uint32_t channels, const float *w, double *off)
+{
+    struct dot d = { 0 };
+    double alike = 0, apart = 0;
+
+    for (uint32_t c = 0; c < channels; c++) {
+        dot_add(&d, r->x[c], w[c]);
+        alike += r->alike[c] * fabs((double)w[c]);
+        apart += r->apart[c] * r->apart[c] * w[c] * w[c];
+    }
+    *off = alike + 4 / sqrt(3) * sqrt(apart);
+    return d;
+}
+
 static inline double act_of(enum act act, double x)
 {
     switch (act) {

@@ -1,4 +1,4 @@
-#include "ops/optest.h"
+#include "ops/attention_definition.h"
 
 struct heads_case {             /* one case; what is zero is absent */
     uint32_t images, queries, keys, heads, head_dim;   /* images 0 counts as 1; keys 0: queries */
@@ -12,56 +12,17 @@ struct operands {
     float *q, *k, *v;           /* [images, tokens, heads head_dim] */
 };
 
-/* One query's row of one head, and how far fp32 may be off.
- *
- * A score that is off by e makes its weight off by e, relatively, and so do the roundings of score - maximum and of
- * exp (Vulkan: 3 + 2 |argument| steps of 2^-23). The result is a quotient of two sums over the weights: each takes
- * the weights' errors, and roundings of its own of sqrt(S) 2^-24. Where products are taken in bf16 the weights are
- * rounded to 2^-9 as well, or to 2^-16 as the sum of two; matrix units take them in fp16, rounded to 2^-11 or, below
- * 2^-14, by 2^-25. */
 static void definition(const struct optest *t, const struct heads_case *h, const struct operands *in, uint32_t image,
-                       uint32_t row, uint32_t head, double *score, double *score_off, double *y, double *tolerance)
+                       uint32_t row, uint32_t head, struct attended *at, double *y, double *tolerance)
 {
-    uint32_t channels = h->heads * h->head_dim, seen = h->causal ? row + 1 : h->keys;
-    const float *q = in->q + ((size_t)image * h->queries + row) * channels + head * h->head_dim;
-    const float *k = in->k + (size_t)image * h->keys * channels + head * h->head_dim;
-    const float *v = in->v + (size_t)image * h->keys * channels + head * h->head_dim;
-    bool halves = strstr(t->combination, "matrix") && h->head_dim % 8 == 0 && h->head_dim <= 160;
-    double scale = 1 / sqrt(h->head_dim), largest = -INFINITY, sum = 0, weights_off = 0;
+    size_t channels = (size_t)h->heads * h->head_dim, first = head * h->head_dim;
+    const float *q = in->q + ((size_t)image * h->queries + row) * channels + first;
 
-    for (uint32_t j = 0; j < seen; j++) {
-        double dot = 0, absolute = 0, squares = 0;
-        for (uint32_t c = 0; c < h->head_dim; c++) {
-            double product = (double)q[c] * k[(size_t)j * channels + c];
-            dot += product;
-            absolute += fabs(product);
-            squares += product * product;
-        }
-        score[j] = dot * scale;
-        score_off[j] = optest_dot(t, h->head_dim, absolute, squares) * scale + 2 * 0x1p-24 * fabs(score[j]);
-        largest = fmax(largest, score[j]);
-    }
-    for (uint32_t j = 0; j < seen; j++) {
-        double below = largest - score[j];
-        score_off[j] = expm1(score_off[j] + 0x1p-24 * below) + (3 + 2 * below) * 0x1p-23 + (t->bf16 ? 0x1p-9 : t->split ? 0x1p-16 : 0);
-        score[j] = exp(-below);
-        if (halves) score_off[j] += fmax(0x1p-11, 0x1p-25 / fmax(score[j], 1e-280));
-        sum += score[j];
-    }
-    for (uint32_t j = 0; j < seen; j++) weights_off += score[j] / sum * score_off[j];
-    for (uint32_t c = 0; c < h->head_dim; c++) {
-        double absolute = 0, squares = 0, off = 0;
-        y[c] = 0;
-        for (uint32_t j = 0; j < seen; j++) {
-            double product = score[j] / sum * v[(size_t)j * channels + c];
-            y[c] += product;
-            absolute += fabs(product);
-            squares += product * product;
-            off += fabs(product) * score_off[j];
-        }
-        tolerance[c] = off + fabs(y[c]) * (weights_off + (sqrt(seen) + 4) * 0x1p-24) +
-                       optest_dot(t, seen, absolute, squares) + optest_store(t, y[c]);
-    }
+    for (uint32_t c = 0; c < h->head_dim; c++) at->q[c] = q[c];
+    at->k = in->k + (size_t)image * h->keys * channels + first;
+    at->v = in->v + (size_t)image * h->keys * channels + first;
+    at->seen = h->causal ? row + 1 : h->keys;
+    attend(t, at, y, tolerance);
 }
 
 static void compare(struct optest *t, const struct heads_case *h, const struct operands *in, const float *got)
@@ -70,7 +31,7 @@ static void compare(struct optest *t, const struct heads_case *h, const struct o
     uint32_t samples = optest_samples(rows, 3.0 * h->keys * channels);
     size_t count = (size_t)samples * channels;
     double *want = optest_host(t, count * sizeof *want), *tolerance = optest_host(t, count * sizeof *tolerance);
-    double *score = optest_host(t, h->keys * sizeof *score), *score_off = optest_host(t, h->keys * sizeof *score_off);
+    struct attended row_at_hand = attended_of(t, h->keys, h->head_dim, channels);
     float *part = optest_host(t, count * sizeof *part);
 
     optest_all_written(t, got, (size_t)rows * channels);
@@ -78,7 +39,8 @@ static void compare(struct optest *t, const struct heads_case *h, const struct o
         uint32_t row = optest_sample(t, i, samples, rows);
         for (uint32_t head = 0; head < h->heads; head++) {
             size_t at = (size_t)i * channels + head * h->head_dim;
-            definition(t, h, in, row / h->queries, row % h->queries, head, score, score_off, want + at, tolerance + at);
+            definition(t, h, in, row / h->queries, row % h->queries, head, &row_at_hand, want + at,
+                       tolerance + at);
         }
         memcpy(part + (size_t)i * channels, got + (size_t)row * channels, channels * sizeof *got);
     }

@@ -16,51 +16,15 @@ struct operands {
     float *x, *per_image, *residual;               /* absent: NULL */
     float *gamma, *beta;
     uint32_t rows, channels;                        /* of y */
-    double *row;                                    /* [inputs] of x at hand, normalised where that is wanted, */
-    double *alike, *apart;                          /* and how far off: all values by what they share, each by its own */
+    struct input_row row;                           /* [inputs], normalised where that is wanted */
 };
 
 static const float eps = 1e-5f;
 
-/* As in test_layer_norm.c. What is stored between two dispatches is rounded, too. */
-static void normalise(const struct optest *t, const struct layer *l, const struct operands *in)
+static void take_row(const struct optest *t, const struct layer *l, struct operands *in, uint32_t row)
 {
-    double mean = 0, var = 0, largest = 0;
-
-    for (uint32_t c = 0; c < l->inputs; c++) {
-        mean += in->row[c] / l->inputs;
-        largest = fmax(largest, fabs(in->row[c]));
-    }
-    for (uint32_t c = 0; c < l->inputs; c++) var += (in->row[c] - mean) * (in->row[c] - mean) / l->inputs;
-    double rstd = 1 / sqrt(var + (double)eps), mean_error = sqrt(l->inputs) * 0x1p-24 * largest;
-
-    for (uint32_t c = 0; c < l->inputs; c++) {
-        double scaled = (in->row[c] - mean) * rstd * in->gamma[c], y = scaled + in->beta[c];
-        in->row[c] = y;
-        in->alike[c] = fabs(rstd * in->gamma[c]) * mean_error + (sqrt(l->inputs) / 2 + 6) * 0x1p-24 * fabs(scaled);
-        in->apart[c] = optest_store(t, y) + 0x1p-24 * fabs((double)in->beta[c]);
-    }
-}
-
-static void take_row(const struct optest *t, const struct layer *l, const struct operands *in, uint32_t row)
-{
-    for (uint32_t c = 0; c < l->inputs; c++) in->row[c] = in->x[(size_t)row * l->inputs + c];
-    if (l->norm) normalise(t, l, in);
-}
-
-/* The row at hand times an output's weights; *off: of its inputs, added up in one way or as squares, four deviations of them. */
-static struct dot dot_of(const struct layer *l, const struct operands *in, const float *w, double *off)
-{
-    struct dot d = { 0 };
-    double alike = 0, apart = 0;
-
-    for (uint32_t c = 0; c < l->inputs; c++) {
-        dot_add(&d, in->row[c], w[c]);
-        alike += in->alike[c] * fabs((double)w[c]);
-        apart += in->apart[c] * in->apart[c] * w[c] * w[c];
-    }
-    *off = alike + 4 / sqrt(3) * sqrt(apart);
-    return d;
+    for (uint32_t c = 0; c < l->inputs; c++) in->row.x[c] = in->x[(size_t)row * l->inputs + c];
+    if (l->norm) input_row_normalise(t, &in->row, l->inputs, in->gamma, in->beta, eps);
 }
 
 /* One output before the residual: act(x . w[o] + bias[o] + per_image[image][o]). */
@@ -68,7 +32,7 @@ static double output(const struct optest *t, const struct layer *l, const struct
                      enum act act, double *off)
 {
     double inputs_off, value;
-    struct dot d = dot_of(l, in, in->w.values + (size_t)o * l->inputs, &inputs_off);
+    struct dot d = input_row_dot(&in->row, l->inputs, in->w.values + (size_t)o * l->inputs, &inputs_off);
     double bias = in->w.bias ? in->w.bias[o] : 0;
     double shift = in->per_image ? in->per_image[(size_t)(row / l->tokens) * l->outputs + o] : 0;
 
@@ -77,7 +41,7 @@ static double output(const struct optest *t, const struct layer *l, const struct
     return value;
 }
 
-static void definition(const struct optest *t, const struct layer *l, const struct operands *in, uint32_t row, double *y,
+static void definition(const struct optest *t, const struct layer *l, struct operands *in, uint32_t row, double *y,
                        double *tolerance)
 {
     take_row(t, l, in, row);
@@ -96,7 +60,7 @@ static void definition(const struct optest *t, const struct layer *l, const stru
     }
 }
 
-static void compare(struct optest *t, const struct layer *l, const struct operands *in, const float *got)
+static void compare(struct optest *t, const struct layer *l, struct operands *in, const float *got)
 {
     uint32_t samples = optest_samples(in->rows, (double)l->inputs * l->outputs);
     size_t count = (size_t)samples * in->channels;
@@ -123,11 +87,8 @@ static void linear(struct optest *t, struct layer l)
     l.images = or_else(l.images, 1);
     struct operands in = {
         .w = optest_weight(t, l.outputs, l.inputs, 1, l.flags), .rows = l.images * l.tokens,
-        .channels = l.flags & OPTEST_GEGLU ? l.outputs / 2 : l.outputs,
+        .channels = l.flags & OPTEST_GEGLU ? l.outputs / 2 : l.outputs, .row = input_row_of(t, l.inputs),
     };
-    in.row = optest_host(t, l.inputs * sizeof *in.row);
-    in.alike = optest_host(t, l.inputs * sizeof *in.alike);
-    in.apart = optest_host(t, l.inputs * sizeof *in.apart);
     const uint32_t x_shape[] = { l.images, l.tokens, l.inputs }, y_shape[] = { l.images, l.tokens, in.channels };
     struct epilogue e = { .act = l.act };
     uint32_t x_stride = or_else(l.x_stride, l.inputs), y_stride = or_else(l.y_stride, in.channels);

@@ -197,8 +197,9 @@ static void attention_tile(const struct attention_params *p, struct vk_plan *pla
 
     constant(plan, p->head_dim / 4);
     constant(plan, blocks);
+    constant(plan, p->inputs > 0);
     plan->groups = (uint64_t)div_up(p->q_rows, 64) * p->images * p->heads * div_up(p->head_dim, 64 * blocks);
-    plan->rounds = (uint64_t)div_up(p->k_rows, 64) * (7 + div_up(p->head_dim, 16));
+    plan->rounds = (uint64_t)div_up(p->k_rows, 64) * (7 + div_up(p->head_dim, 16)) + div_up(p->inputs, 16) * 13;
 }
 
 static uint32_t attention_matrix_bytes(uint32_t head_dim, uint32_t lanes)
@@ -214,7 +215,7 @@ static bool attention_suits_matrices(const struct vulkan *v, const struct dispat
 
     return v->core == CORE_MATRIX && !plan->texel && !strcmp(d->variant, "f16") && v->matrix.m * v->matrix.n == 256 &&
            p->head_dim % 8 == 0 && p->head_dim <= 160 && p->q_stride % 8 == 0 && p->k_stride % 8 == 0 &&
-           p->v_stride % 8 == 0 && d->reads[0].offset % 16 == 0 && d->reads[1].offset % 16 == 0 &&
+           p->v_stride % 8 == 0 && p->inputs % 8 == 0 && d->reads[0].offset % 16 == 0 && d->reads[1].offset % 16 == 0 &&
            d->reads[2].offset % 16 == 0 && attention_matrix_bytes(p->head_dim, v->matrix.lanes) <= v->limits.shared_bytes &&
            4 * v->matrix.lanes <= v->limits.invocations;
 }
@@ -226,8 +227,10 @@ static void attention_matrix(const struct vulkan *v, const struct attention_para
     constant(plan, 4 * v->matrix.lanes);
     constant(plan, v->matrix.lanes);
     constant(plan, p->head_dim / 8);
+    constant(plan, p->inputs > 0);
     plan->groups = (uint64_t)div_up(p->q_rows, 64) * p->images * p->heads;
-    plan->rounds = (uint64_t)div_up(p->k_rows, 32) * (40 + 8 * div_up(p->head_dim, 16));
+    plan->rounds = (uint64_t)div_up(p->k_rows, 32) * (40 + 8 * div_up(p->head_dim, 16)) +
+                   div_up(p->inputs, 32) * (10 + 2 * div_up(p->head_dim, 16));
 }
 
 static void plan_attention(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
@@ -320,7 +323,7 @@ static const struct kernel {
     void (*plan)(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan);
 } kernels[] = {
     { "gemm", "f32 f16", { "gemm_soft", "gemm_tile" }, "aawffaaff", "a", plan_gemm },
-    { "attention", "f32 f16", { "attention_soft", "attention_tile" }, "aaa", "a", plan_attention },
+    { "attention", "f32 f16", { "attention_soft", "attention_tile" }, "aaawff", "a", plan_attention },
     { "group_norm_stats", "f32 f16", { "group_norm_stats", "group_norm_stats" }, "aa", "f", plan_group_norm_stats },
     { "group_norm_finish", "f32", { "group_norm_finish", "group_norm_finish" }, "f", "f", plan_rows },
     { "group_norm_apply", "f32 f16", { "group_norm_apply", "group_norm_apply" }, "aafff", "a", plan_group_norm_apply },

@@ -57,11 +57,9 @@ static void attention_block(struct pass *pass, const struct unet_attention_block
     op_linear(pass, h, a, &b->out1, &(struct epilogue) { .residual = h });
     scratch_release(pass, inner);
 
-    struct tensor q = scratch_like(pass, h);
-    op_layer_norm_linear(pass, q, h, &b->norm2, layer_norm_eps, &b->q2, NULL);
-    op_attention(pass, a, q, tensor_columns(kv, b->kv_first, c), tensor_columns(kv, b->kv_first + c, c), heads, false);
+    op_cross_attention(pass, a, h, &b->norm2, layer_norm_eps, &b->q2, tensor_columns(kv, b->kv_first, c),
+                       tensor_columns(kv, b->kv_first + c, c), heads);
     op_linear(pass, h, a, &b->out2, &(struct epilogue) { .residual = h });
-    scratch_release(pass, inner);
 
     struct tensor f = scratch_channels(pass, h, 4 * c);
     op_layer_norm_linear(pass, f, h, &b->norm3, layer_norm_eps, &b->ff1, NULL);  /* GEGLU */
