@@ -12,16 +12,16 @@ layout(constant_id = 1) const uint FLAGS = 0u;
 #include "mix.h"
 
 PARAMS(mix_params);
-READS(0, x);
-READS_FLOAT(1, x_float);
+READS_FLOAT(0, x_float);
+READS(1, x);
 READS_FLOAT(2, a);
 layout(binding = 3) writeonly buffer W3 { QUAD y[]; };
 layout(binding = 4) writeonly buffer W4 { vec4 y_float[]; };
 uint y_at = QUADS(SHIFT(3)), y_float_at = SHIFT(4) / 2u;
 
-vec4 operand(uint quad)
+vec4 operand(uint k, uint quad)
 {
-    return (FLAGS & MIX_X_FLOAT) != 0u ? LD4(x_float, quad) : LD4(x, quad);
+    return k < p.floats ? LD4(x_float, k * (p.float_stride / 4u) + quad) : LD4(x, (k - p.floats) * (p.x_stride / 4u) + quad);
 }
 
 void main()
@@ -32,7 +32,7 @@ void main()
     vec4 sums[MIX_RESULTS];
     [[unroll]] for (uint m = 0u; m < MIX_RESULTS; m++) sums[m] = vec4(0.0);
     for (uint k = 0u; k < p.operands; k++) {
-        vec4 v = operand(k * (p.x_stride / 4u) + i), weights[2] = vec4[2](LD4(a, 2u * k), LD4(a, 2u * k + 1u));
+        vec4 v = operand(k, i), weights[2] = vec4[2](LD4(a, 2u * k), LD4(a, 2u * k + 1u));
         [[unroll]] for (uint m = 0u; m < MIX_RESULTS; m++) {
             float w = weights[m / 4u][m % 4u];
             sums[m] += w == 0.0 ? vec4(0.0) : w * v;

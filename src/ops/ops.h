@@ -112,13 +112,14 @@ enum { OP_MIX_RESULTS = 8 };
 
 /* Sums of a few tensors, with weights that are read whenever the pass runs:  y_m = sum_k a[k][m] x_k
  *
- *   y  [M, ...]  M = 1..OP_MIX_RESULTS; f32, or as activations are; may be entries of x
- *   x  [K, ...]  f32, or as activations are; an entry holds as many values as one of y, a multiple of 4. Both are dense, or
- *                [M, values] and [K, values] with a stride
- *   a  [K, OP_MIX_RESULTS] f32; columns beyond M do not count. Where one is 0, x_k is left out, whatever it holds
+ *   y   [M, ...]   M = 1..OP_MIX_RESULTS; f32, or as activations are; may be entries of x
+ *   x   [K, ...]   f32; or none
+ *   x2  [K2, ...]  as activations are; or none. Its entries follow those of x
+ *   a   [K + K2, OP_MIX_RESULTS] f32; columns beyond M do not count. Where one is 0, x_k is left out, whatever it holds
  *
+ * An entry of x, x2 and y holds as many values, a multiple of 4; they are dense, or [entries, values] with a stride.
  * Sums are fp32 in the order of k. Refused: sizes that do not fit each other. */
-void op_mix(struct pass *pass, struct tensor y, struct tensor x, struct tensor a);
+void op_mix(struct pass *pass, struct tensor y, struct tensor x, struct tensor x2, struct tensor a);
 
 /* A packed weight rebuilt from its pristine values, rounded once:  y = round_f16(w0 + delta + a b)
  *

@@ -6,8 +6,7 @@
 
 #include "pipeline/transfer.h"
 
-/* What the latents lie in: the sampler's places, its noise, and the guided answer of each group of the UNet's. */
-enum { ANSWER = SAMPLER_DENOISED, PLACES = ANSWER + UNET_RUN_GROUPS };
+enum { PLACES = SAMPLER_DENOISED };             /* the latents': the sampler's, and its noise */
 
 _Static_assert((int)SAMPLER_PLACES == (int)OP_MIX_RESULTS, "a sampler's sums are one dispatch");
 
@@ -17,21 +16,15 @@ struct denoiser {
     struct unet_run *run;
     struct transfer latents, weights;
     struct tensor places;                       /* [PLACES, h w 4] f32, each on a whole SPAN_ALIGN */
-    struct tensor point, sums;                  /* [noise and places, OP_MIX_RESULTS], [PLACES ..., OP_MIX_RESULTS]: weights */
-    struct tensor guidance[UNET_RUN_GROUPS];    /* [images, OP_MIX_RESULTS] */
+    struct tensor point, sums;                  /* [PLACES, OP_MIX_RESULTS], [PLACES + images, OP_MIX_RESULTS]: weights */
     float *host;                                /* all weights, as they lie in their buffer */
     struct pass *pass;
     uint64_t serial;                            /* of the guidance whose texts the run holds; 0: none */
 };
 
-static uint32_t group_count(const struct denoiser *d)
+static uint32_t all_images(const struct denoiser *d)
 {
-    return d->size.more_images ? 2 : 1;
-}
-
-static uint32_t group_images(const struct denoiser *d, uint32_t group)
-{
-    return group ? d->size.more_images : d->size.images;
+    return d->size.images + d->size.more_images;
 }
 
 /* ---- making one ---- */
@@ -42,18 +35,18 @@ static void lay_out(struct denoiser *d)
 
     transfer_add(&d->latents, &d->places, DTYPE_F32, 2, (uint32_t[]) { PLACES, (values + each - 1) / each * each });
     d->places = tensor_columns(d->places, 0, values);
-    transfer_add(&d->weights, &d->point, DTYPE_F32, 2, (uint32_t[]) { ANSWER, OP_MIX_RESULTS });
-    transfer_add(&d->weights, &d->sums, DTYPE_F32, 2, (uint32_t[]) { ANSWER + group_count(d), OP_MIX_RESULTS });
-    for (uint32_t g = 0; g < group_count(d); g++)
-        transfer_add(&d->weights, &d->guidance[g], DTYPE_F32, 2, (uint32_t[]) { group_images(d, g), OP_MIX_RESULTS });
+    transfer_add(&d->weights, &d->point, DTYPE_F32, 2, (uint32_t[]) { PLACES, OP_MIX_RESULTS });
+    transfer_add(&d->weights, &d->sums, DTYPE_F32, 2, (uint32_t[]) { PLACES + all_images(d), OP_MIX_RESULTS });
 }
 
-/* The point, scaled, to all images of a group. */
-static void show(struct pass *pass, const struct denoiser *d, struct tensor x)
+/* The point, scaled, to all images. */
+static void show(struct pass *pass, const struct denoiser *d)
 {
+    const struct tensor none = { 0 }, x = unet_run_x(d->run);
+
     for (uint32_t i = 0, n; i < x.shape[0]; i += n) {
         n = x.shape[0] - i < OP_MIX_RESULTS ? x.shape[0] - i : OP_MIX_RESULTS;
-        op_mix(pass, tensor_image(x, i, n), tensor_image(d->places, 0, ANSWER), d->point);
+        op_mix(pass, tensor_image(x, i, n), d->places, none, d->point);
     }
 }
 
@@ -62,12 +55,10 @@ static bool record(struct denoiser *d, struct tinct_err *err)
     struct pass *pass = d->pass = pass_begin(d->model->device);
 
     pass_label(pass, "sampler");
-    for (uint32_t g = 0; g < group_count(d); g++) show(pass, d, unet_run_x(d->run, g));
+    show(pass, d);
     unet_run_record(pass, d->run);
     pass_label(pass, "sampler");
-    for (uint32_t g = 0; g < group_count(d); g++)
-        op_mix(pass, tensor_image(d->places, ANSWER + g, 1), unet_run_eps(d->run, g), d->guidance[g]);
-    op_mix(pass, tensor_image(d->places, 0, SAMPLER_PLACES), tensor_image(d->places, 0, ANSWER + group_count(d)), d->sums);
+    op_mix(pass, tensor_image(d->places, 0, SAMPLER_PLACES), d->places, unet_run_eps(d->run), d->sums);
     return pass_end(pass, err);
 }
 
@@ -96,7 +87,7 @@ struct denoiser *denoiser_create(const struct model *m, const struct unet_run_si
     bool ok = d->host || tinct_fail(err, TINCT_ERR_MEMORY, "no memory for a picture's steps");
     ok = ok && transfer_allocate(&d->latents, m->device, (struct tensor *[]) { &d->places }, 1, err) &&
          transfer_allocate(&d->weights, m->device,
-                           (struct tensor *[]) { &d->point, &d->sums, &d->guidance[0], &d->guidance[1] }, 4, err) &&
+                           (struct tensor *[]) { &d->point, &d->sums }, 2, err) &&
          (d->run = unet_run_create(m, size, err)) && record(d, err);
     if (ok) return d;
     denoiser_free(d);
@@ -160,36 +151,36 @@ static float *weight(struct denoiser *d, struct tensor a, uint32_t operand, uint
     return d->host + a.offset / sizeof(float) + (size_t)operand * OP_MIX_RESULTS + result;
 }
 
-/* Guidance is linear in the network's answer, so it is applied there: p = p_u + sum_i weight_i scale (p_i - p_u). */
-static void weigh_answers(struct denoiser *d, const struct guidance *g)
+/* Guidance is linear in the network's answers, which every place takes its share of: p = p_u + sum_i weight_i scale (p_i - p_u). */
+static void weigh_answers(struct denoiser *d, const struct guidance *g, const struct sampler_advance *a)
 {
     double base = 1;
 
     for (uint32_t i = first_part(g) + 1, image = 1; i < g->count; i++, image++) {
         double share = (double)g->part[i].weight * g->scale;
-        bool more = image >= d->size.images;
-        *weight(d, d->guidance[more], more ? image - d->size.images : image, 0) = (float)share;
+        for (uint32_t p = 0; p < SAMPLER_PLACES; p++)
+            *weight(d, d->sums, PLACES + image, p) = (float)(share * a->places[p][SAMPLER_DENOISED]);
         base -= share;
     }
-    *weight(d, d->guidance[0], 0, 0) = (float)base;
+    for (uint32_t p = 0; p < SAMPLER_PLACES; p++)
+        *weight(d, d->sums, PLACES, p) = (float)(base * a->places[p][SAMPLER_DENOISED]);
 }
 
-static void weigh_places(struct denoiser *d, const struct sampler_advance *given)
+static void weigh(struct denoiser *d, const struct guidance *g, const struct sampler_advance *given)
 {
     struct sampler_advance a = *given;
 
-    for (uint32_t k = 0; k < ANSWER; k++)
+    for (uint32_t k = 0; k < PLACES; k++)
         for (uint32_t i = 0; i < OP_MIX_RESULTS; i++) *weight(d, d->point, k, i) = (float)(a.point[k] * level_c_in(a.sigma));
     sampler_advance_by(&a, level_denoised_eps(a.sigma));
     for (uint32_t p = 0; p < SAMPLER_PLACES; p++)
-        for (uint32_t k = 0; k < ANSWER + group_count(d); k++)
-            *weight(d, d->sums, k, p) = (float)a.places[p][k < ANSWER ? k : ANSWER];
+        for (uint32_t k = 0; k < PLACES; k++) *weight(d, d->sums, k, p) = (float)a.places[p][k];
+    weigh_answers(d, g, &a);
 }
 
 bool denoiser_advance(struct denoiser *d, const struct guidance *g, const struct sampler_advance *advance, struct tinct_err *err)
 {
-    weigh_answers(d, g);
-    weigh_places(d, advance);
+    weigh(d, g, advance);
     return say(d, g, err) && unet_run_at(d->run, advance->t, err) &&
            buffer_write(d->weights.buffer, 0, d->host, d->weights.used, err) && pass_start(d->pass, err);
 }

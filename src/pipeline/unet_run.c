@@ -5,17 +5,21 @@
 
 #include "pipeline/transfer.h"
 
-enum { TIMES = 32 };                        /* embedded together: a GEMM of one row reads the weights of one of 32 */
+enum {
+    GROUPS = 2,
+    TIMES = 32,                             /* embedded together: a GEMM of one row reads the weights of one of 32 */
+};
 
 struct group {                              /* images whose texts have the same length */
     uint32_t images;                        /* 0: there is none */
-    struct tensor x, eps, context, kv;
+    struct tensor context, kv;
 };
 
 struct unet_run {
     const struct model *model;
     struct transfer transfer;
-    struct group groups[UNET_RUN_GROUPS];
+    struct group groups[GROUPS];
+    struct tensor x, eps;                   /* [all images, h, w, 4] */
     struct tensor sinus, table;             /* [TIMES, C], [TIMES, all shifts] */
     struct tensor choice, shifts;           /* [TIMES, OP_MIX_RESULTS]: 1 for the step's row of the table; that row */
     struct pass *context_pass, *time_pass, *step_pass;     /* the last for host arrays only */
@@ -26,33 +30,33 @@ struct unet_run {
     uint32_t row_count;
 };
 
-static void add_group(struct unet_run *r, struct group *g, uint32_t images, uint32_t tokens, const struct unet_run_size *size)
+static void add_group(struct unet_run *r, struct group *g, uint32_t images, uint32_t tokens)
 {
     const struct unet *u = &r->model->unet;
     enum dtype dtype = device_dtype(r->model->device);
 
     g->images = images;
-    transfer_add(&r->transfer, &g->x, dtype, 4, (uint32_t[]) { images, size->h, size->w, UNET_LATENT });
-    transfer_add(&r->transfer, &g->eps, dtype, 4, (uint32_t[]) { images, size->h, size->w, UNET_LATENT });
     transfer_add(&r->transfer, &g->context, dtype, 3, (uint32_t[]) { images, tokens, u->context });
     transfer_add(&r->transfer, &g->kv, dtype, 3, (uint32_t[]) { images, tokens, u->kv_channels });
 }
 
 void unet_run_record(struct pass *pass, const struct unet_run *r)
 {
-    op_mix(pass, r->shifts, r->table, r->choice);
-    for (const struct group *g = r->groups; g < r->groups + UNET_RUN_GROUPS && g->images; g++)
-        unet_record(pass, &r->model->unet, g->eps, g->x, r->shifts, g->kv);
+    op_mix(pass, r->shifts, r->table, (struct tensor) { 0 }, r->choice);
+    uint32_t first = 0;
+    for (const struct group *g = r->groups; g < r->groups + GROUPS && g->images; first += g++->images)
+        unet_record(pass, &r->model->unet, tensor_image(r->eps, first, g->images), tensor_image(r->x, first, g->images),
+                    r->shifts, g->kv);
 }
 
-struct tensor unet_run_x(const struct unet_run *r, uint32_t group)
+struct tensor unet_run_x(const struct unet_run *r)
 {
-    return r->groups[group].x;
+    return r->x;
 }
 
-struct tensor unet_run_eps(const struct unet_run *r, uint32_t group)
+struct tensor unet_run_eps(const struct unet_run *r)
 {
-    return r->groups[group].eps;
+    return r->eps;
 }
 
 /* ---- making one ---- */
@@ -60,9 +64,12 @@ struct tensor unet_run_eps(const struct unet_run *r, uint32_t group)
 static void lay_out(struct unet_run *r, const struct unet_run_size *size)
 {
     const struct unet *u = &r->model->unet;
+    const uint32_t shape[] = { size->images + size->more_images, size->h, size->w, UNET_LATENT };
 
-    add_group(r, &r->groups[0], size->images, size->tokens, size);
-    if (size->more_images) add_group(r, &r->groups[1], size->more_images, size->more_tokens, size);
+    transfer_add(&r->transfer, &r->x, device_dtype(r->model->device), 4, shape);
+    transfer_add(&r->transfer, &r->eps, device_dtype(r->model->device), 4, shape);
+    add_group(r, &r->groups[0], size->images, size->tokens);
+    if (size->more_images) add_group(r, &r->groups[1], size->more_images, size->more_tokens);
     transfer_add(&r->transfer, &r->sinus, DTYPE_F32, 2, (uint32_t[]) { TIMES, u->model_channels });
     transfer_add(&r->transfer, &r->table, DTYPE_F32, 2, (uint32_t[]) { TIMES, u->shift_channels });
     transfer_add(&r->transfer, &r->choice, DTYPE_F32, 2, (uint32_t[]) { TIMES, OP_MIX_RESULTS });
@@ -72,8 +79,8 @@ static void lay_out(struct unet_run *r, const struct unet_run_size *size)
 static bool allocate(struct unet_run *r, struct tinct_err *err)
 {
     struct group *g = r->groups;
-    struct tensor *all[] = { &r->sinus, &r->table, &r->choice, &r->shifts, &g[0].x, &g[0].eps, &g[0].context, &g[0].kv,
-                             &g[1].x, &g[1].eps, &g[1].context, &g[1].kv };
+    struct tensor *all[] = { &r->sinus, &r->table, &r->choice, &r->shifts, &r->x, &r->eps, &g[0].context, &g[0].kv,
+                             &g[1].context, &g[1].kv };
 
     return transfer_allocate(&r->transfer, r->model->device, all, sizeof all / sizeof *all, err);
 }
@@ -82,7 +89,7 @@ static struct pass *context_pass(const struct unet_run *r)
 {
     struct pass *pass = pass_begin(r->model->device);
 
-    for (const struct group *g = r->groups; g < r->groups + UNET_RUN_GROUPS && g->images; g++)
+    for (const struct group *g = r->groups; g < r->groups + GROUPS && g->images; g++)
         unet_context_record(pass, &r->model->unet, g->kv, g->context);
     return pass;
 }
@@ -158,7 +165,7 @@ bool unet_run_context(struct unet_run *r, const float *context, struct tinct_err
     bool ok = true;
 
     r->row_count = r->time_count = 0;        /* weights may be others than at the last text */
-    for (const struct group *g = r->groups; ok && g < r->groups + UNET_RUN_GROUPS && g->images; g++) {
+    for (const struct group *g = r->groups; ok && g < r->groups + GROUPS && g->images; g++) {
         ok = tensor_upload(g->context, context, channels, err);
         context += (size_t)tensor_rows(g->context) * channels;
     }
@@ -211,33 +218,11 @@ bool unet_run_at(struct unet_run *r, double t, struct tinct_err *err)
 
 /* ---- a step on host arrays ---- */
 
-static bool upload_x(const struct unet_run *r, const float *x, struct tinct_err *err)
-{
-    bool ok = true;
-
-    for (const struct group *g = r->groups; ok && g < r->groups + UNET_RUN_GROUPS && g->images; g++) {
-        ok = tensor_upload(g->x, x, UNET_LATENT, err);
-        x += (size_t)tensor_rows(g->x) * UNET_LATENT;
-    }
-    return ok;
-}
-
-static bool download_eps(const struct unet_run *r, float *eps, struct tinct_err *err)
-{
-    bool ok = true;
-
-    for (const struct group *g = r->groups; ok && g < r->groups + UNET_RUN_GROUPS && g->images; g++) {
-        ok = tensor_download(g->eps, eps, UNET_LATENT, err);
-        eps += (size_t)tensor_rows(g->eps) * UNET_LATENT;
-    }
-    return ok;
-}
-
 bool unet_run_step(struct unet_run *r, float *eps, const float *x, double t, struct tinct_err *err)
 {
     if (!r->step_pass) r->step_pass = step_pass(r);
-    return (pass_end(r->step_pass, err) && unet_run_at(r, t, err) && upload_x(r, x, err) && pass_run(r->step_pass, err) &&
-            download_eps(r, eps, err)) ||
+    return (pass_end(r->step_pass, err) && unet_run_at(r, t, err) && tensor_upload(r->x, x, UNET_LATENT, err) &&
+            pass_run(r->step_pass, err) && tensor_download(r->eps, eps, UNET_LATENT, err)) ||
            tinct_within(err, "unet");
 }
 

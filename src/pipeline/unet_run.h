@@ -26,9 +26,8 @@ bool unet_run_times(struct unet_run *run, const double *t, uint32_t count, struc
 
 /* ---- a step in a larger pass: eps of x at the timestep that was set last ---- */
 
-enum { UNET_RUN_GROUPS = 2 };
-struct tensor unet_run_x(const struct unet_run *run, uint32_t group);      /* [images, h, w, 4]; group 1: of more_images */
-struct tensor unet_run_eps(const struct unet_run *run, uint32_t group);    /* as x */
+struct tensor unet_run_x(const struct unet_run *run);          /* [images + more_images, h, w, 4] */
+struct tensor unet_run_eps(const struct unet_run *run);        /* as x */
 void unet_run_record(struct pass *pass, const struct unet_run *run);
 bool unet_run_at(struct unet_run *run, double t, struct tinct_err *err);   /* 0..999, for what is started from now on */
 

@@ -347,7 +347,7 @@ static void sums_up(struct optest *t)
     for (int i = 0; i < COUNT; i++) x[COUNT + i] = (float)(i % 7);
     struct tensor xt = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { 2, COUNT }, x);     /* a sum, and what is added to it */
     struct tensor at = optest_tensor(t, DTYPE_F32, 2, (uint32_t[]) { 2, OP_MIX_RESULTS }, a);
-    op_mix(optest_pass(t), tensor_image(xt, 0, 1), xt, at);
+    op_mix(optest_pass(t), tensor_image(xt, 0, 1), xt, (struct tensor) { 0 }, at);
     optest_run(t);                           /* adds nothing */
     struct device_counts before = device_counts(t->device);
     for (int run = 1; run <= RUNS; run++) {

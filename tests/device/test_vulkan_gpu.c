@@ -152,9 +152,9 @@ static void compile_tile(struct vulkan *v)
     compile_all(v, "f16");
     compile(v, "group_norm_finish", "f32", &(struct group_norm_params) { .images = 2, .groups = 32 });
     compile(v, "lora_merge", "f32", &(struct lora_merge_params) { 2880, 2880, 32, MERGE_HALF });
-    compile(v, "mix", "f32", &(struct mix_params) { 10, 8, 16384, 16384, 16384, 0 });
-    for (uint flags = MIX_X_FLOAT; flags <= (MIX_X_FLOAT | MIX_Y_FLOAT); flags++)
-        compile(v, "mix", "f16", &(struct mix_params) { 10, 8, 16384, 16384, 16384, flags });
+    compile(v, "mix", "f32", &(struct mix_params) { 8, 10, 8, 16384, 16384, 16384, 16384, 0 });
+    for (uint flags = 0; flags <= MIX_Y_FLOAT; flags++)
+        compile(v, "mix", "f16", &(struct mix_params) { 8, 10, 8, 16384, 16384, 16384, 16384, flags });
 }
 
 static int compile_in_a_child(const char *output, const char *family, bool matrix)

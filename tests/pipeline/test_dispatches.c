@@ -32,7 +32,8 @@ static uint32_t dispatches_of(const char *core)
 }
 
 /* 22 residual blocks of 4, 16 transformers of 10, and 10: the time's shifts, the first convolution, 3 down, 3 up, and a norm
- * and the last convolution. The wish is 260. The sampler's share is three more. */
+ * and the last convolution. The wish is 260, and
+ * the sampler's share is two more: scaling, and guidance with its sums. */
 static void a_step_takes_few(void **state)
 {
     (void)state;

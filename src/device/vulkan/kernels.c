@@ -330,7 +330,7 @@ static const struct kernel {
     { "group_norm_whole", "f32 f16", { NULL, "group_norm_whole" }, "aaff", "a", plan_group_norm_whole },
     { "layer_norm", "f32 f16", { "layer_norm", "layer_norm" }, "aff", "a", plan_rows },
     { "lora_merge", "f32", { "lora_merge", "lora_merge" }, "wffff", "wf", plan_lora_merge },
-    { "mix", "f32 f16", { "mix", "mix" }, "aff", "af", plan_mix },
+    { "mix", "f32 f16", { "mix", "mix" }, "faf", "af", plan_mix },
 };
 
 static const struct kernel *find(const char *name)

@@ -26,8 +26,7 @@ static void add(float *sum, float weight, const float *x, uint32_t count)
 static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
 {
     const struct mix_params *p = a->params;
-    bool x_f16 = a->f16 && !(p->flags & MIX_X_FLOAT), y_f16 = a->f16 && !(p->flags & MIX_Y_FLOAT);
-    const void *x = p->flags & MIX_X_FLOAT ? a->reads[1] : a->reads[0];
+    bool y_f16 = a->f16 && !(p->flags & MIX_Y_FLOAT);
     void *y = p->flags & MIX_Y_FLOAT ? a->writes[1] : a->writes[0];
     const float *weights = a->reads[2];
     struct memory *m = memory;
@@ -37,7 +36,9 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     (void)plan;
     memset(m->sums, 0, p->results * sizeof m->sums[0]);
     for (size_t k = 0; k < p->operands; k++) {
-        const float *operand = row_read(stored_at(x, k * p->x_stride + first, x_f16), x_f16, count, m->operand);
+        const float *operand = k < p->floats
+            ? (const float *)a->reads[0] + k * p->float_stride + first
+            : row_read(stored_at(a->reads[1], (k - p->floats) * p->x_stride + first, a->f16), a->f16, count, m->operand);
         for (uint32_t r = 0; r < p->results; r++)
             if (weights[k * MIX_RESULTS + r] != 0) add(m->sums[r], weights[k * MIX_RESULTS + r], operand, count);
     }
