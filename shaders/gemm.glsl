@@ -1,7 +1,8 @@
 // What all cores of gemm share: operands, where a tap reads, and the epilogue. See gemm.h.
 //
-// With the constant PHASES tiles of y's four phases follow each other, and a row is one of the tile's phase; SHORTCUT: there
-// is an x2, and perhaps an x3.
+// With the constant PHASES tiles of y's four phases follow each other, and a row is one of the tile's phase; with WINOGRAD
+// those of its 36 parts. SHORTCUT: there is an x2, and perhaps an x3. FLAGS are
+// gemm.h's.
 #include "gemm.h"
 #include "pieces.glsl"
 
@@ -17,9 +18,10 @@ READS_FLOAT(7, gamma);
 READS_FLOAT(8, beta);
 WRITES(9, y);
 
-uint phase;                              // of this tile: 2 (oy % 2) + ox % 2
+uint phase;                              // of this tile: 2 (oy % 2) + ox % 2; or its part
 
-uint all_rows() { return PHASES ? p.rows / 4u : p.rows; }
+uint phases() { return PHASES ? 4u : WINOGRAD ? 36u : 1u; }
+uint all_rows() { return p.rows / phases(); }
 uint taps_h() { return PHASES ? 2u : p.kernel_h; }
 uint taps_w() { return PHASES ? 2u : p.kernel_w; }
 
@@ -33,12 +35,13 @@ uint first_row_of(uint tile, uint tile_rows)
 
 uint tiles_of(uint tile_rows)
 {
-    return (all_rows() + tile_rows - 1u) / tile_rows * (PHASES ? 4u : 1u);
+    return (all_rows() + tile_rows - 1u) / tile_rows * phases();
 }
 
 // The row of y that a row is.
 uint out_row(uint row)
 {
+    if (WINOGRAD) return phase * all_rows() + row;
     if (!PHASES) return row;
     uint pixels = p.in_h * p.in_w, at = row % pixels, y = at / p.in_w * 2u + phase / 2u, x = at % p.in_w * 2u + phase % 2u;
     return (row / pixels * p.out_h + y) * p.out_w + x;
@@ -62,9 +65,9 @@ place find_place(uint row)
 {
     uint width = PHASES ? p.in_w : p.out_w, pixels = width * (PHASES ? p.in_h : p.out_h), at = row % pixels;
     place s;
-    s.image_at = row / pixels * p.in_h * p.in_w;
-    s.iy = int(at / width * p.stride + phase / 2u) - int(p.pad_top);
-    s.ix = int(at % width * p.stride + phase % 2u) - int(p.pad_left);
+    s.image_at = WINOGRAD ? phase * all_rows() : row / pixels * p.in_h * p.in_w;
+    s.iy = int(at / width * p.stride + (PHASES ? phase / 2u : 0u)) - int(p.pad_top);
+    s.ix = int(at % width * p.stride + (PHASES ? phase % 2u : 0u)) - int(p.pad_left);
     s.row = row;
     s.inside = row < all_rows();
     return s;
@@ -133,13 +136,13 @@ vec4 activate(vec4 x)
 
 vec4 read_bias(uint quad)
 {
-    return (p.flags & GEMM_BIAS) != 0u ? LD4(bias, quad) : vec4(0.0);
+    return (FLAGS & GEMM_BIAS) != 0u ? LD4(bias, quad) : vec4(0.0);
 }
 
 vec4 with_bias(vec4 sum, vec4 b, uint row, uint quad)
 {
     sum = sum * p.scale + b;
-    if ((p.flags & GEMM_PER_IMAGE) != 0u)
+    if ((FLAGS & GEMM_PER_IMAGE) != 0u)
         sum += LD4(per_image, row / (p.out_h * p.out_w) * (p.per_image_stride / 4u) + quad);
     return sum;
 }
@@ -147,7 +150,7 @@ vec4 with_bias(vec4 sum, vec4 b, uint row, uint quad)
 void store(vec4 v, uint row, uint quad, uint cols)
 {
     if (quad * 4u >= cols) return;
-    if ((p.flags & GEMM_RESIDUAL) != 0u) v += LD4(residual, row * (p.residual_stride / 4u) + quad);
+    if ((FLAGS & GEMM_RESIDUAL) != 0u) v += LD4(residual, row * (p.residual_stride / 4u) + quad);
     if (quad * 4u + 4u > cols)           // an image's third channel is the last: zero beyond it
         v = mix(vec4(0.0), v, lessThan(uvec4(0, 1, 2, 3) + quad * 4u, uvec4(cols)));
     ST4(y, row, p.y_stride / 4u, quad, v);

@@ -19,7 +19,8 @@
  *
  *   phase 0:  w0 x(i - 1) + (w1 + w2) x(i)          phase 1:  (w0 + w1) x(i) + w2 x(i + 1)
  *
- * GEMM_WINOGRAD: a linear layer whose rows are 36 equal parts, and part 6 i + j has weights of its own (winograd.h):
+ * GEMM_WINOGRAD: a linear layer whose rows are 36 equal parts, and part 6 i + j has weights of its own (winograd.h): those of
+ * winograd_weights, k = c1, where a device has it, else
  *   sum over a 3x3 kernel's taps (ky, kx) of G[i, ky] G[j, kx] w[(3 ky + kx) c1 + c, o]
  *
  * GEMM_NORM (a linear layer, where device_joins_norms): x1's rows are normalised first, as layer_norm.h has it, with eps,

@@ -23,6 +23,8 @@ layout(constant_id = 9) const uint ACT = 0u;              // one of gemm.h's
 layout(constant_id = 10) const bool PHASES = false;       // GEMM_PHASES; not with SPLIT > 1
 layout(constant_id = 11) const bool SHORTCUT = false;     // c2 > 0
 layout(constant_id = 12) const bool NORM = false;         // GEMM_NORM; with PLAIN
+const bool WINOGRAD = false;
+#define FLAGS p.flags
 
 // A cell is eight fp16 values or four sums.
 const uint X_GAP = 5u, W_GAP = BN / 8u + 1u, OUT_GAP = 9u, W_AT = BM * X_GAP, STAGE = W_AT + 32u * W_GAP;

@@ -9,7 +9,8 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint THREADS = 128u;
 layout(constant_id = 1) const uint SPLIT = 2u;
 layout(constant_id = 2) const uint ACT = 0u;              // one of gemm.h's
-const bool PHASES = false, SHORTCUT = false;
+const bool PHASES = false, SHORTCUT = false, WINOGRAD = false;
+#define FLAGS p.flags
 
 #include "gemm.glsl"
 layout(binding = 10) readonly buffer R10 { vec4 partial[]; };        // [SPLIT, rows of the window, columns]

@@ -7,12 +7,15 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "common.glsl"
+#include "gemm.h"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8u;            // 8 or 16, the subgroup's size
 layout(constant_id = 1) const bool ANY_CHANNELS = false;  // c1, c2 or c3 is no multiple of 8
 layout(constant_id = 2) const bool SHORTCUT = false;      // c2 > 0
 layout(constant_id = 3) const uint ACT = 0u;              // one of gemm.h's
+layout(constant_id = 4) const uint FLAGS = 0u;            // of gemm.h, known here: the other side of an if is paid for
+const bool WINOGRAD = (FLAGS & GEMM_WINOGRAD) != 0u;      // w is f32
 const bool PHASES = false;               // summed again for every 16 rows, the weights cost what is saved
 
 #include "gemm.glsl"
@@ -22,13 +25,19 @@ const bool PHASES = false;               // summed again for every 16 rows, the 
 
 vec4 sum0[ROWS], sum1[ROWS];
 vec4 a[FETCHES][2];                      // row f LANES + lane, two quads of k
-uint w_quad;                             // this lane's columns of the next k
+uint w_at_k;                             // this lane's columns of the next k, in 16 bytes
+const uint W_CELLS = WINOGRAD ? 16u : 8u;                 // 16 bytes each, from one k to the next
 
 void add_8_k()
 {
     vec4 b0[8], b1[8];
     [[unroll]] for (uint k = 0u; k < 8u; k++) {
-        uvec4 packed = LD_WEIGHT(w, w_quad + k * 8u);
+        uvec4 packed = LD_WEIGHT(w, w_at_k + k * W_CELLS);
+        if (WINOGRAD) {
+            b0[k] = uintBitsToFloat(packed);
+            b1[k] = uintBitsToFloat(LD_WEIGHT(w, w_at_k + k * W_CELLS + 1u));
+            continue;
+        }
         b0[k] = vec4(unpackHalf2x16(packed.x), unpackHalf2x16(packed.y));
         b1[k] = vec4(unpackHalf2x16(packed.z), unpackHalf2x16(packed.w));
     }
@@ -42,7 +51,7 @@ void add_8_k()
         sum0[r] += s0;
         sum1[r] += s1;
     }
-    w_quad += 64u;
+    w_at_k += 8u * W_CELLS;
 }
 
 vec4 read1(uint at, uint pixel) { return pixel == ~0u ? vec4(0.0) : LD4(x1, at); }
@@ -73,13 +82,14 @@ void add_shortcut(place places[FETCHES])
 
 void main()
 {
-    uint lane = gl_SubgroupInvocationID, row_tiles = tiles_of(ROWS);
+    uint lane = gl_SubgroupInvocationID, row_tiles = tiles_of(ROWS) / phases(), columns = (p.cols + LANES * 8u - 1u) / (LANES * 8u);
     if (GROUP >= groups) return;
-    uint row = first_row_of(GROUP % row_tiles, ROWS), octet = GROUP / row_tiles * LANES + lane;
+    uint part = GROUP / row_tiles / columns;             // its rows and weights stay in a cache
+    uint row = first_row_of(part * row_tiles + GROUP % row_tiles, ROWS), octet = GROUP / row_tiles % columns * LANES + lane;
     if (!tile_is_bound(row, ROWS)) return;
 
-    uint panel = min(octet / 8u, (p.cols + 63u) / 64u - 1u);
-    w_quad = panel * p.k * 8u + octet % 8u;
+    uint panels = (p.cols + 63u) / 64u, panel = min(octet / 8u, panels - 1u);
+    w_at_k = (WINOGRAD ? phase * panels + panel : panel) * p.k * W_CELLS + octet % 8u * (W_CELLS / 8u);
     place places[FETCHES];
     [[unroll]] for (uint f = 0u; f < ROWS / LANES; f++) places[f] = find_place(row + f * LANES + lane);
     [[unroll]] for (uint r = 0u; r < ROWS; r++) sum0[r] = sum1[r] = vec4(0.0);

@@ -15,6 +15,8 @@ layout(constant_id = 2) const uint ACT = 0u;              // one of gemm.h's
 layout(constant_id = 3) const bool PHASES = false;        // GEMM_PHASES
 layout(constant_id = 4) const bool SHORTCUT = false;      // c2 > 0
 layout(constant_id = 5) const bool NORM = false;          // GEMM_NORM; with PLAIN
+const bool WINOGRAD = false;
+#define FLAGS p.flags
 
 #include "gemm.glsl"
 

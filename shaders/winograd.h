@@ -1,4 +1,4 @@
-/* Parameters of winograd_in and winograd_out: a 3x3 convolution as products of transformed tiles, F(4x4, 3x3).
+/* Parameters of winograd_in, winograd_weights and winograd_out: a 3x3 convolution as products of transformed tiles, F(4x4, 3x3).
  *
  *   Y = A^T [ (G g G^T) * (B^T d B) ] A       * element by element, summed over channels: 36 products for 4x4 outputs
  *
@@ -9,9 +9,16 @@
  * Tiles are counted over all images, row by row, as wide and high as it takes: ceil(w / 4), ceil(h / 4). V is [36, tiles, channels],
  * M [36, tiles, cols]. Channels are multiples of 16, cols of 4.
  *
- * winograd_in   reads: x; writes: V
- * winograd_out  reads: M, bias [cols] (GEMM_BIAS), per_image (GEMM_PER_IMAGE), residual (GEMM_RESIDUAL); writes: y
- * rows = tiles. Variant "f32". Source: arXiv:1509.09308. */
+ * winograd_weights, where a device has it: U = G g G^T, [36, panels, channels, 64] f32, from w as it is packed (gemm.h), k rows
+ * a panel; elsewhere gemm makes them as it goes.
+ *
+ *   G = 1/4 0 0; -1/6 -1/6 -1/6; -1/6 1/6 -1/6; 1/24 1/12 1/6; 1/24 -1/12 1/6; 0 0 1
+ *
+ * winograd_in       reads: x; writes: V. rows = tiles
+ * winograd_weights  reads: w; writes: U. rows = panels channels
+ * winograd_out      reads: M, bias [cols] (GEMM_BIAS), per_image (GEMM_PER_IMAGE), residual (GEMM_RESIDUAL); writes: y, laid out
+ *                   by its rows. rows = tiles
+ * Variant "f32". Source: arXiv:1509.09308. */
 #ifndef TINCT_SHADER_WINOGRAD_H
 #define TINCT_SHADER_WINOGRAD_H
 #include "types.h"
@@ -22,5 +29,9 @@ struct winograd_params {
     uint in_h, above;                                   /* rows of x, of them before y's first: 0 or 1 */
     uint x_stride, y_stride, residual_stride, per_image_stride;   /* elements */
     uint flags;                                         /* gemm.h's */
+};
+
+struct winograd_weights_params {
+    uint panels, channels, k;
 };
 #endif

@@ -36,7 +36,7 @@ struct device_options {
     enum tinct_precision precision;
     int threads;               /* cpu: 0 means the number of physical cores */
     const char *cache_dir;     /* pipeline cache; NULL: none */
-    bool no_winograd;          /* cpu: 3x3 convolutions without it, too */
+    bool no_winograd;          /* 3x3 convolutions without it, too */
     bool validation;           /* vulkan: validation layers on, their messages counted */
     void (*log)(void *user, enum tinct_log_level level, const char *line);
     void *log_user;

@@ -156,16 +156,44 @@ static uint32_t tiles_of(struct tensor y)
     return (y.shape[1] + tile_side - 1) / tile_side * ((y.shape[2] + tile_side - 1) / tile_side);
 }
 
-/* Chosen by one picture's shape and the device alone. Fewer tiles than these would not pay for making the weights. */
+/* The device's kernel for them, or its GEMM, makes the transformed weights. */
+static bool winograd_keeps_weights(struct pass *pass)
+{
+    return device_has_kernel(pass_device(pass), "winograd_weights", "f32");
+}
+
+static uint64_t winograd_weight_bytes(const struct weight *w)
+{
+    return (uint64_t)points * w->packed.shape[0] * w->inputs * 64 * sizeof(float);
+}
+
+/* Chosen by one picture's shape and the device alone. Fewer tiles than these would not pay for making the weights, which
+ * a storage buffer must span where they are kept. */
 static bool winograd_pays(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
                           const struct epilogue *e)
 {
-    const uint32_t least_tiles = 64, least_channels = 32;
+    const uint32_t least_tiles = 64, least_channels = 32, most_bytes = 120u << 20;
 
     return w->kernel_h == 3 && w->kernel_w == 3 && c->stride <= 1 && !c->pad_end_only && !c->upsample &&
            (!e || e->act == OP_ACT_NONE) && w->inputs % 16 == 0 && w->inputs >= least_channels && w->outputs % 4 == 0 &&
            w->outputs >= least_channels && x.dtype == DTYPE_F32 && tiles_of(y) >= least_tiles &&
-           device_takes_winograd(pass_device(pass));
+           device_takes_winograd(pass_device(pass)) &&
+           (!winograd_keeps_weights(pass) || winograd_weight_bytes(w) <= most_bytes);
+}
+
+/* For the products: w as it is packed, or [36, panels, inputs, 64] f32. */
+static struct tensor winograd_weights(struct pass *pass, const struct weight *w)
+{
+    if (!winograd_keeps_weights(pass)) return w->packed;
+
+    uint32_t panels = w->packed.shape[0];
+    struct tensor u = tensor_reshape(scratch_f32(pass, points * panels * w->inputs, 64), 3,
+                                     (uint32_t[]) { points * panels, w->inputs, 64 });
+    pass_dispatch(pass, &(struct dispatch) {
+        .kernel = "winograd_weights", .variant = "f32", .reads = { tensor_span(w->packed) }, .writes = { tensor_all(u) },
+        .params = &(struct winograd_weights_params) { panels, w->inputs, w->packed.shape[1] },
+        .params_size = sizeof(struct winograd_weights_params), .rows = panels * w->inputs });
+    return u;
 }
 
 static void band_in(struct pass *pass, struct winograd_params p, struct tensor v, struct tensor x)
@@ -177,16 +205,16 @@ static void band_in(struct pass *pass, struct winograd_params p, struct tensor v
         .params_size = sizeof p, .rows = p.tiles });
 }
 
-static void band_products(struct pass *pass, struct tensor m, struct tensor v, const struct weight *w)
+static void band_products(struct pass *pass, struct tensor m, struct tensor v, const struct weight *w, struct tensor u)
 {
     uint32_t rows = tensor_rows(v);
     struct gemm_params p = {
-        .rows = rows, .cols = w->outputs, .k = w->packed.shape[1], .c1 = w->inputs, .x1_stride = v.stride,
+        .rows = rows, .cols = w->outputs, .k = u.shape[1], .c1 = w->inputs, .x1_stride = v.stride,
         .y_stride = m.stride, .kernel_h = 1, .kernel_w = 1, .stride = 1, .upsample = 1, .in_h = 1, .in_w = rows, .out_h = 1,
         .out_w = rows, .flags = GEMM_WINOGRAD, .scale = 1.0f,
     };
     pass_dispatch(pass, &(struct dispatch) {
-        .kernel = "gemm", .variant = "f32", .reads = { tensor_all(v), { 0 }, tensor_span(w->packed) },
+        .kernel = "gemm", .variant = "f32", .reads = { tensor_all(v), { 0 }, tensor_span(u) },
         .writes = { tensor_span(m) }, .params = &p, .params_size = sizeof p, .rows = rows, .columns = p.cols,
         .flops = 2.0 * rows * p.cols * p.c1 });
 }
@@ -205,7 +233,7 @@ static void band_out(struct pass *pass, struct winograd_params p, struct tensor 
               (tensor_is(e->residual) ? GEMM_RESIDUAL : 0);
     pass_dispatch(pass, &(struct dispatch) {
         .kernel = "winograd_out", .variant = "f32",
-        .reads = { tensor_all(m), tensor_all(w->bias), tensor_all(e->per_image), tensor_all(e->residual) }, .writes = { tensor_all(y) },
+        .reads = { tensor_all(m), tensor_all(w->bias), tensor_all(e->per_image), tensor_all(e->residual) }, .writes = { tensor_span(y) },
         .params = &p, .params_size = sizeof p, .rows = p.tiles });
 }
 
@@ -216,6 +244,7 @@ static void conv2d_winograd(struct pass *pass, struct tensor y, struct tensor x,
     const uint32_t band_bytes = 24u << 20, least_band = 64;
     uint32_t all = y.shape[0] * tiles_of(y), band = band_bytes / (points * 4 * (w->inputs + w->outputs));
     size_t mark = scratch_mark(pass);
+    struct tensor u = winograd_weights(pass, w);
 
     if (band < least_band) band = least_band;
     band = (all + (all + band - 1) / band - 1) / ((all + band - 1) / band);
@@ -225,7 +254,7 @@ static void conv2d_winograd(struct pass *pass, struct tensor y, struct tensor x,
                                      .w = y.shape[2], .in_h = x.shape[1], .above = c->above ? 1 : 0 };
         v.shape[0] = m.shape[0] = points * p.tiles;
         band_in(pass, p, v, x);
-        band_products(pass, m, v, w);
+        band_products(pass, m, v, w, u);
         band_out(pass, p, y, m, w, e);
     }
     scratch_release(pass, mark);

@@ -255,6 +255,13 @@ static void transformed_bands(struct optest *t)
                                .winograd = true });
 }
 
+/* x and y of more bytes than a storage buffer must span. */
+static void transformed_beyond_128_mib(struct optest *t)
+{
+    if (!optest_groups_are_slow(t))
+        conv2d(t, (struct layer) { .h = 1030, .w = 1040, .c = 32, .outputs = 32, .kernel = 3, .winograd = true });
+}
+
 /* A picture's bits do not depend on the pictures beside it, nor on threads. */
 static void transformed_alone(struct optest *t)
 {
@@ -434,6 +441,7 @@ int main(void)
         { "pictures of one pixel, row, column", tiny_pictures },
         { "transformed tiles", transformed_tiles },
         { "transformed tiles in bands", transformed_bands },
+        { "transformed tiles beyond 128 MiB", transformed_beyond_128_mib },
         { "transformed tiles, alone and in company", transformed_alone },
         { "stride 2", stride_2 },
         { "stride 2, padded at the end only", pad_end_only },

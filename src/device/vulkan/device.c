@@ -127,6 +127,7 @@ static bool choose_storage(struct vulkan *v, const struct device_options *option
     const char *forced = getenv("TINCT_ACT");
     struct device *d = &v->base;
 
+    d->no_winograd = options->no_winograd;
     d->fast = options->precision == TINCT_PRECISION_FAST ||
               (options->precision == TINCT_PRECISION_DEFAULT && !v->software);
     d->stores_f16 = d->fast && d->info.fast_f16;

@@ -9,6 +9,7 @@
 #include "group_norm.h"
 #include "lora_merge.h"
 #include "mix.h"
+#include "winograd.h"
 
 static uint32_t div_up(uint32_t n, uint32_t by)
 {
@@ -36,13 +37,15 @@ static uint32_t threads(const struct vulkan *v, uint32_t on_gpu)
 static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struct vk_plan *plan)
 {
     const uint32_t rows = 16, lanes = v->limits.subgroup;
-    bool any_channels = p->c1 % 8 || p->c2 % 8 || p->c3 % 8;
+    bool any_channels = p->c1 % 8 || p->c2 % 8 || p->c3 % 8, winograd = p->flags & GEMM_WINOGRAD;
+    uint32_t parts = winograd ? 36 : 1;
 
     constant(plan, lanes);
     constant(plan, any_channels);
     constant(plan, p->c2 > 0);
     constant(plan, p->act);
-    plan->groups = (uint64_t)div_up(p->rows, rows) * div_up(p->cols, lanes * 8);
+    constant(plan, p->flags);
+    plan->groups = (uint64_t)parts * div_up(p->rows / parts, rows) * div_up(p->cols, lanes * 8);
     plan->rounds = any_channels ? p->k : p->k / 8 + p->kernel_h * p->kernel_w * 4;
 }
 
@@ -173,6 +176,33 @@ static void plan_gemm(const struct vulkan *v, const struct dispatch *d, struct v
     if (v->core == CORE_SOFT) gemm_soft(v, d->params, plan);
     else if (matrix_takes(v, d, plan)) gemm_matrix(v, d->params, plan);
     else gemm_tile(d->params, plan);
+}
+
+/* ---- Winograd, on the soft core alone: matrix units do without, and no GPU was there to measure others ------------------- */
+
+static void plan_winograd_in(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
+{
+    const struct winograd_params *p = d->params;
+
+    constant(plan, v->limits.subgroup);
+    plan->groups = div_up(p->tiles * (p->channels / 4), v->limits.subgroup);
+}
+
+static void plan_winograd_weights(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
+{
+    const struct winograd_weights_params *p = d->params;
+
+    constant(plan, v->limits.subgroup);
+    plan->groups = div_up(p->panels * p->channels * 8, v->limits.subgroup);
+}
+
+static void plan_winograd_out(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
+{
+    const struct winograd_params *p = d->params;
+
+    constant(plan, v->limits.subgroup);
+    constant(plan, p->flags);
+    plan->groups = div_up(p->tiles * (p->channels / 4), v->limits.subgroup);
 }
 
 /* ---- attention --------------------------------------------------------------------------- */
@@ -318,11 +348,14 @@ static void plan_mix(const struct vulkan *v, const struct dispatch *d, struct vk
 
 static const struct kernel {
     const char *name, *variants;
-    const char *modules[2];              /* of the soft core, NULL: none; of the tile core, which serves the matrix core too */
+    const char *modules[2];              /* of the soft core; of the tile core, which serves the matrix core too; NULL: none */
     const char *reads, *writes;
     void (*plan)(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan);
 } kernels[] = {
     { "gemm", "f32 f16", { "gemm_soft", "gemm_tile" }, "aawffaaff", "a", plan_gemm },
+    { "winograd_in", "f32", { "winograd_in_soft", NULL }, "a", "a", plan_winograd_in },
+    { "winograd_weights", "f32", { "winograd_weights_soft", NULL }, "w", "a", plan_winograd_weights },
+    { "winograd_out", "f32", { "winograd_out_soft", NULL }, "affa", "a", plan_winograd_out },
     { "attention", "f32 f16", { "attention_soft", "attention_tile" }, "aaawff", "a", plan_attention },
     { "group_norm_stats", "f32 f16", { "group_norm_stats", "group_norm_stats" }, "aa", "f", plan_group_norm_stats },
     { "group_norm_finish", "f32", { "group_norm_finish", "group_norm_finish" }, "f", "f", plan_rows },

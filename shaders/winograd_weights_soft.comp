@@ -1,0 +1,57 @@
+// winograd_weights, see winograd.h. An invocation owns eight columns of one channel.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 0) const uint LANES = 8u;
+
+#include "winograd.h"
+
+PARAMS(winograd_weights_params);
+READS_WEIGHT(0, w);
+WRITES(1, u);                            // [36, panels, channels, 64]
+
+vec4 g[9], t[18], column[6];             // [3][3], [6][3]
+
+void transform(vec4 g0, vec4 g1, vec4 g2)         // G g of three values, to column
+{
+    vec4 ends = g0 + g2, slope = g0 * (1.0 / 24.0) + g2 * (1.0 / 6.0);
+
+    column[0] = 0.25 * g0;
+    column[1] = (ends + g1) * (-1.0 / 6.0);
+    column[2] = (ends - g1) * (-1.0 / 6.0);
+    column[3] = slope + g1 * (1.0 / 12.0);
+    column[4] = slope - g1 * (1.0 / 12.0);
+    column[5] = g2;
+}
+
+void transform_quad(uint row, uint quad)
+{
+    [[unroll]] for (uint x = 0u; x < 3u; x++) {
+        transform(g[x], g[3u + x], g[6u + x]);
+        [[unroll]] for (uint i = 0u; i < 6u; i++) t[i * 3u + x] = column[i];
+    }
+    [[unroll]] for (uint y = 0u; y < 6u; y++) {
+        transform(t[y * 3u], t[y * 3u + 1u], t[y * 3u + 2u]);
+        [[unroll]] for (uint i = 0u; i < 6u; i++)
+            ST4(u, (y * 6u + i) * p.panels * p.channels + row, 16u, quad, column[i]);
+    }
+}
+
+void main()
+{
+    uint item = GROUP * LANES + gl_LocalInvocationID.x, row = item / 8u, octet = item % 8u;
+    if (GROUP >= groups || row >= p.panels * p.channels) return;
+    uint from = (row / p.channels * p.k + row % p.channels) * 8u + octet;
+    uvec4 packed[9];
+
+    [[unroll]] for (uint tap = 0u; tap < 9u; tap++) {
+        packed[tap] = LD_WEIGHT(w, from + tap * p.channels * 8u);
+        g[tap] = vec4(unpackHalf2x16(packed[tap].x), unpackHalf2x16(packed[tap].y));
+    }
+    transform_quad(row, octet * 2u);
+    [[unroll]] for (uint tap = 0u; tap < 9u; tap++)
+        g[tap] = vec4(unpackHalf2x16(packed[tap].z), unpackHalf2x16(packed[tap].w));
+    transform_quad(row, octet * 2u + 1u);
+}
