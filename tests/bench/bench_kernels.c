@@ -10,13 +10,13 @@
 
 #include "ops/ops.h"
 
-enum kind { LINEAR, CONV, ATTENTION, GROUP_NORM, LAYER_NORM };
+enum kind { LINEAR, CONV, ATTENTION, CROSS, GROUP_NORM, LAYER_NORM };
 
 struct shape {
     const char *name;
     enum kind kind;
-    uint32_t n, h, w;          /* images, their pixels; attention: images, queries, keys */
-    uint32_t inputs, outputs;  /* channels; attention: heads and their channels */
+    uint32_t n, h, w;          /* images, their pixels; attention and cross: images, queries, keys */
+    uint32_t inputs, outputs;  /* channels; attention and cross: heads and their channels */
     uint32_t detail;           /* conv: 2 upsamples; linear: 1 is a GEGLU */
 };
 
@@ -49,6 +49,9 @@ static const struct shape shapes[] = {
     { "attention 256 d160 h8", ATTENTION, 2, 256, 256, 8, 160, 0 },
     { "attention 4096x77 d40 h8", ATTENTION, 2, 4096, 77, 8, 40, 0 },
     { "attention 1024x77 d80 h8", ATTENTION, 2, 1024, 77, 8, 80, 0 },
+    { "cross 4096x77 d40 h8", CROSS, 2, 4096, 77, 8, 40, 0 },
+    { "cross 1024x77 d80 h8", CROSS, 2, 1024, 77, 8, 80, 0 },
+    { "cross 256x77 d160 h8", CROSS, 2, 256, 77, 8, 160, 0 },
     { "attention 4096 d512 h1", ATTENTION, 1, 4096, 4096, 1, 512, 0 },
     { "group_norm 64x64 320", GROUP_NORM, 2, 64, 64, 320, 320, 0 },
     { "group_norm 16x16 1280", GROUP_NORM, 2, 16, 16, 1280, 1280, 0 },
@@ -130,6 +133,20 @@ static void record_attention(struct pass *pass, struct device *d, const struct s
     op_attention(pass, y, q, tensor_columns(kv, 0, c), tensor_columns(kv, c, c), s->inputs, false);
 }
 
+/* With the layer norm and to_q before it. */
+static void record_cross(struct pass *pass, struct device *d, const struct shape *s)
+{
+    const uint32_t c = s->inputs * s->outputs, rows[] = { s->n, s->h, c };
+    const struct shape to_q = { .inputs = c, .outputs = c };
+    struct weight w = random_weight(d, &to_q, 1);
+    struct tensor kv = random_tensor(d, storage(d), 3, (uint32_t[]) { s->n, s->w, 2 * c });
+    struct norm norm = { random_tensor(d, DTYPE_F32, 1, &c), random_tensor(d, DTYPE_F32, 1, &c) };
+
+    w.bias = (struct tensor) { 0 };
+    op_cross_attention(pass, random_tensor(d, storage(d), 3, rows), random_tensor(d, storage(d), 3, rows), &norm, 1e-5f, &w,
+                       tensor_columns(kv, 0, c), tensor_columns(kv, c, c), s->inputs);
+}
+
 static void record_norm(struct pass *pass, struct device *d, const struct shape *s)
 {
     const struct tensor none = { 0 };
@@ -153,6 +170,7 @@ static struct pass *record(struct device *d, const struct shape *s)
     case LINEAR:
     case CONV:       record_product(pass, d, s); break;
     case ATTENTION:  record_attention(pass, d, s); break;
+    case CROSS:      record_cross(pass, d, s); break;
     default:         record_norm(pass, d, s); break;
     }
     if (!pass_end(pass, &err)) stop(&err);
