@@ -1,8 +1,7 @@
 // What all cores of gemm share: operands, where a tap reads, and the epilogue. See gemm.h.
 //
 // With the constant PHASES tiles of y's four phases follow each other, and a row is one of the tile's phase; with WINOGRAD
-// those of its 36 parts. SHORTCUT: there is an x2, and perhaps an x3. FLAGS are
-// gemm.h's.
+// those of its 36 parts. SHORTCUT: there is an x2, and perhaps an x3. FLAGS are gemm.h's.
 #include "gemm.h"
 #include "pieces.glsl"
 

@@ -4,7 +4,7 @@
 // fp16, as they are stored, row by row with a gap of one cell that keeps rows off the same bank; the next step's are
 // fetched into registers meanwhile. With two STAGES a step's tiles are written while the last one's are still read.
 // The sums leave through shared memory, so that the epilogue is the other cores'. With SPLIT > 1 a workgroup adds up
-// only its slice of k, and gemm_reduce.comp does the rest.
+// only its slice of k and keeps the sums; the last of a tile's adds up all slices, in their order whoever is last.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -33,7 +33,10 @@ shared uvec4 cells[STAGES * STAGE];                       // [BM][32] of x, [32]
 #include "matrix.glsl"
 #define OCTETS
 #include "gemm.glsl"
-layout(binding = 10) writeonly buffer W10 { vec4 partial[]; };       // [SPLIT, rows of the window, columns], SPLIT > 1
+layout(binding = 10) coherent buffer W10 {               // SPLIT > 1
+    uint arrived[8192];                  // VK_SPLIT_TILES: workgroups of a tile that have kept their sums; 0 between dispatches
+    vec4 partial[];                      // [SPLIT, rows of the window, columns]
+};
 
 // Invocation t stages octet t % 4 of rows t / 4 + i THREADS / 4 of x, and octets t + i THREADS of w.
 const uint X_LOADS = BM * 4u / THREADS, W_LOADS = BN * 4u / THREADS;
@@ -133,13 +136,50 @@ void multiply(uint stage_at)
     }
 }
 
+uint window_rows() { return min(end_row, p.rows) - first_row; }
+
+uint partial_at(uint slice, uint row, uint octet)
+{
+    return ((slice * window_rows() + row - first_row) * ((p.cols + 7u) / 8u) + octet) * 2u;
+}
+
+bool is_written(uint row, uint octet) { return row < p.rows && row_is_bound(row) && octet * 8u < p.cols; }
+
 void keep_partial(uint slice, uint row, uint octet, vec4 sum0, vec4 sum1)
 {
-    uint rows = min(end_row, p.rows) - first_row, octets = (p.cols + 7u) / 8u;
-    if (row >= all_rows() || !row_is_bound(row)) return;
-    uint to = ((slice * rows + row - first_row) * octets + octet) * 2u;
+    if (!is_written(row, octet)) return;
+    uint to = partial_at(slice, row, octet);
     partial[to] = sum0;
     partial[to + 1u] = sum1;
+}
+
+// Of all workgroups of this tile, is this the last to have kept its sums? Nobody waits for another.
+bool is_last()
+{
+    uint down = (first_row_of_tile - first_row) / BM, tile = first_panel / (BN / 64u) * ((window_rows() + BM - 1u) / BM) + down;
+    memoryBarrierBuffer();
+    barrier();
+    if (gl_LocalInvocationID.x == 0u) {
+        cells[0].x = atomicAdd(arrived[tile], 1u);
+        if (cells[0].x == SPLIT - 1u) arrived[tile] = 0u;
+    }
+    barrier();
+    memoryBarrierBuffer();
+    return cells[0].x == SPLIT - 1u;
+}
+
+void add_slices()
+{
+    for (uint o = gl_LocalInvocationID.x; o < BM * BN / 8u; o += THREADS) {
+        uint row = first_row_of_tile + o / (BN / 8u), octet = first_panel * 8u + o % (BN / 8u);
+        if (!is_written(row, octet)) continue;
+        vec4 sum0 = vec4(0.0), sum1 = vec4(0.0);
+        for (uint slice = 0u; slice < SPLIT; slice++) {
+            sum0 += partial[partial_at(slice, row, octet)];
+            sum1 += partial[partial_at(slice, row, octet) + 1u];
+        }
+        finish(row, octet, sum0, sum1, read_bias(octet * 2u), read_bias(octet * 2u + 1u));
+    }
 }
 
 void leave(uint slice)
@@ -187,4 +227,5 @@ void main()
         if (STAGES == 1u) barrier();     // before the tiles are written again
     }
     leave(slice);
+    if (SPLIT > 1u && is_last()) add_slices();
 }

@@ -78,14 +78,11 @@ static void compile_plan(struct vulkan *v, const struct vk_plan *plan)
 static void compile(struct vulkan *v, const char *kernel, const char *variant, const void *params)
 {
     struct dispatch d = { .kernel = kernel, .variant = variant, .params = params, .rows = 4096 };
-    struct vk_plan plan, reduce;
+    struct vk_plan plan;
 
     for (int texel = 0; texel <= 1; texel++) {
         vk_plan(v, &d, texel, &plan);
         compile_plan(v, &plan);
-        if (plan.split < 2) continue;
-        vk_plan_reduce(&d, &plan, d.rows, &reduce);
-        compile_plan(v, &reduce);
     }
 }
 

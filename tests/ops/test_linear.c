@@ -219,6 +219,14 @@ static void normalised_mean_of_1000(struct optest *t)
     linear(t, (struct layer) { .tokens = 140, .inputs = 320, .outputs = 64, .mean = 1000, .norm = true });
 }
 
+/* Few rows and columns, and sums so long that units of a GPU take slices of them: 5, 8, and 2 of many tiles. */
+static void long_sums(struct optest *t)
+{
+    linear(t, (struct layer) { .images = 2, .tokens = 20, .inputs = 2560, .outputs = 192, .flags = OPTEST_BIAS, .residual = RESIDUAL });
+    linear(t, (struct layer) { .images = 9, .tokens = 64, .inputs = 1280, .outputs = 64, .act = OP_ACT_SILU });
+    linear(t, (struct layer) { .images = 40, .tokens = 100, .inputs = 320, .outputs = 180, .flags = OPTEST_BIAS });
+}
+
 /* Few channels in rows of 1 KiB: x and y span 130 MiB each at the cost of a small product. */
 static void beyond_128_mib(struct optest *t)
 {
@@ -288,6 +296,7 @@ int main(void)
         { "x and y column ranges", column_ranges },
         { "per image, column range", per_image_columns },
         { "mean of 1000", mean_of_1000 },
+        { "long sums", long_sums },
         { "normalised", normalised },
         { "normalised, mean of 1000", normalised_mean_of_1000 },
         { "activations far out", act_far_out },

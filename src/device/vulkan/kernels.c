@@ -153,22 +153,14 @@ static void gemm_matrix(const struct vulkan *v, const struct gemm_params *p, str
     plan->rounds = p->k / 32 * 24 + (p->flags & GEMM_NORM ? p->c1 / 8 : 0);
 }
 
-uint64_t vk_partial_row_bytes(const struct dispatch *d, const struct vk_plan *plan)
+uint64_t vk_split_rows(const struct dispatch *d, const struct vk_plan *plan)
 {
+    const uint64_t least_tile = 64;
     const struct gemm_params *p = d->params;
-    return plan->split > 1 ? (uint64_t)plan->split * div_up(p->cols, 8) * 32 : 0;
-}
+    uint64_t kept = VK_PARTIAL_BYTES / ((uint64_t)plan->split * div_up(p->cols, 8) * 32);
+    uint64_t counted = VK_SPLIT_TILES / div_up(p->cols, 64) * least_tile;
 
-void vk_plan_reduce(const struct dispatch *d, const struct vk_plan *plan, uint64_t rows, struct vk_plan *reduce)
-{
-    const struct gemm_params *p = d->params;
-    const uint32_t all = 128;
-
-    *reduce = (struct vk_plan) { .module = "gemm_reduce.f16.storage", .reads = plan->reads, .writes = plan->writes };
-    constant(reduce, all);
-    constant(reduce, plan->split);
-    constant(reduce, p->act);
-    reduce->groups = (rows * div_up(p->cols, 8) + all - 1) / all;
+    return kept < counted ? kept : counted;
 }
 
 static void plan_gemm(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)

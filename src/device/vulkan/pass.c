@@ -101,8 +101,7 @@ static bool find_windows(const struct vulkan *v, const struct dispatch *d, struc
         if (few < rows) rows = few > align ? few : align;
     }
     vk_plan(v, d, wants_texels(v, d), &plan);
-    if (plan.split > 1 && rows > VK_PARTIAL_BYTES / vk_partial_row_bytes(d, &plan))
-        rows = VK_PARTIAL_BYTES / vk_partial_row_bytes(d, &plan);
+    if (plan.split > 1 && rows > vk_split_rows(d, &plan)) rows = vk_split_rows(d, &plan);
     if (rows < all) rows = rows / align * align;            /* whole tiles: none is computed twice */
     *w = (struct windows) { rows, rows < all ? (uint32_t)((all + rows - 1) / rows) : 1 };
     return true;
@@ -334,31 +333,23 @@ static bool is_feasible(const struct vulkan *v, const struct dispatch *d, const 
  * would order them. */
 static void place_partials(const struct vulkan *v, const struct vk_plan *plan, struct operands *o)
 {
-    if (plan->split > 1) o->buffers[o->count - 1] = (VkDescriptorBufferInfo) { v->partials->handle, 0, VK_PARTIAL_BYTES };
+    if (plan->split > 1) o->buffers[o->count - 1] = (VkDescriptorBufferInfo) {
+        v->partials->handle, 0, VK_COUNT_BYTES + VK_PARTIAL_BYTES };
     else o->buffers[o->count - 1] = o->buffers[o->count - 2];
 }
 
 static bool make_partials(struct vulkan *v, struct tinct_err *err)
 {
-    if (!v->partials) v->partials = vk_buffer_of(vk_buffer_create(&v->base, VK_PARTIAL_BYTES, err));
-    return v->partials != NULL;
-}
+    static const uint32_t none[VK_SPLIT_TILES];
 
-/* Adds up what the slices of a gemm left for this window. */
-static bool record_reduce(struct recorder *r, const struct dispatch *d, const struct vk_plan *plan,
-                          const struct operands *o, const struct vk_head *window, uint64_t rows, struct tinct_err *err)
-{
-    struct vk_plan reduce;
-    struct vk_head head = *window;
-
-    vk_plan_reduce(d, plan, rows, &reduce);
-    head.groups = (uint32_t)reduce.groups;
-    const struct vk_pipeline *pipeline = vk_pipeline_get(r->v, &reduce, err);
-    VkDescriptorSet set = pipeline ? make_set(r, pipeline, &reduce, o, err) : VK_NULL_HANDLE;
-    if (!set) return false;
-    barrier_between(r);
-    dispatch(r, pipeline, d, &head, set);
-    return true;
+    if (v->partials) return true;
+    struct buffer *b = vk_buffer_create(&v->base, VK_COUNT_BYTES + VK_PARTIAL_BYTES, err);
+    if (b && !vk_buffer_write(b, 0, none, sizeof none, err)) {
+        vk_buffer_free(b);
+        b = NULL;
+    }
+    v->partials = b ? vk_buffer_of(b) : NULL;
+    return b != NULL;
 }
 
 static bool record_call(struct recorder *r, struct pass *pass, uint32_t index, const struct windows *w,
@@ -386,7 +377,6 @@ static bool record_call(struct recorder *r, struct pass *pass, uint32_t index, c
         if (!set) return false;
         struct vk_head head = { (uint32_t)plan.groups, (uint32_t)first, (uint32_t)end, { o.shifts[0], o.shifts[1] } };
         dispatch(r, pipeline, d, &head, set);
-        if (split && !record_reduce(r, d, &plan, &o, &head, w->count > 1 ? w->rows : rows_of(d), err)) return false;
     }
     timestamp(r, 2 * index + 1);
     remember(&r->hazards, d);
@@ -438,7 +428,7 @@ bool vk_pass_compile(struct pass *pass, struct tinct_err *err)
     if (!ok) tinct_fail(err, TINCT_ERR_MEMORY, "no memory to record a pass");
     for (uint32_t i = 0; ok && i < pass->call_count; i++) {
         ok = find_windows(r.v, &pass->calls[i].d, &windows[i], err);
-        sets += 2 * windows[i].count;    /* each may be two dispatches */
+        sets += windows[i].count;
     }
     ok = ok && make_pools(&r, pass, sets, err) && record(&r, pass, windows, err);
     free(windows);

@@ -131,7 +131,7 @@ struct vulkan {
     struct vk_buffer *staging;           /* made when first needed */
     uint64_t staging_used;               /* bytes of it that copies under way may still want */
     struct vk_buffer *nothing;           /* what absent operands are bound to */
-    struct vk_buffer *partials;          /* VK_PARTIAL_BYTES for sums over slices of k; made when first needed */
+    struct vk_buffer *partials;          /* VK_COUNT_BYTES, VK_PARTIAL_BYTES: sums over slices of k; made when first needed */
     VkCommandPool transfer_pool;
     struct vk_transfer transfers[VK_TRANSFERS];
     uint32_t transfer_next;              /* the one to be used next, and so the oldest */
@@ -222,7 +222,7 @@ struct vk_plan {                         /* how a dispatch is done */
     bool texel;                          /* reads through texel views */
     uint32_t constants[VK_MAX_CONSTANTS];
     uint32_t constant_count;
-    uint32_t split;                      /* slices of k, which another dispatch adds up; 0: not the matrix core */
+    uint32_t split;                      /* slices of k, whose sums lie in v->partials; 0: not the matrix core */
     uint32_t lanes;                      /* of a subgroup, forced; 0: the driver's choice */
     uint64_t groups;
     uint64_t rounds;                     /* of all loops of an invocation, exits counted: llvmpipe stops at 65535 */
@@ -231,11 +231,10 @@ struct vk_plan {                         /* how a dispatch is done */
 bool vk_has_kernel(struct device *device, const char *kernel, const char *variant);
 void vk_plan(const struct vulkan *v, const struct dispatch *d, bool texel, struct vk_plan *plan);
 
-/* A gemm of plan->split slices leaves its sums in v->partials, so many bytes a row of y; reduce then adds them up for
- * a window of so many rows. */
-enum { VK_PARTIAL_BYTES = 32 << 20 };
-uint64_t vk_partial_row_bytes(const struct dispatch *d, const struct vk_plan *plan);
-void vk_plan_reduce(const struct dispatch *d, const struct vk_plan *plan, uint64_t rows, struct vk_plan *reduce);
+/* Rows of y that a gemm of plan->split slices may do at once: their sums, and counts of their tiles' workgroups, lie in
+ * v->partials, the counts first. */
+enum { VK_SPLIT_TILES = 8192, VK_COUNT_BYTES = VK_SPLIT_TILES * 4, VK_PARTIAL_BYTES = 32 << 20 };
+uint64_t vk_split_rows(const struct dispatch *d, const struct vk_plan *plan);
 
 struct vk_module {                       /* embedded by the build, shaders/CMakeLists.txt */
     const char *name;
