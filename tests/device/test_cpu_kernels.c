@@ -423,6 +423,45 @@ static void gemm_bits_do_not_depend_on_threads(void **state)
     free_gemm(&g);
 }
 
+/* The first rows of a product, of `images` pictures or rows of a linear layer. */
+static struct gemm_case first_rows(struct gemm_case g, uint32_t images)
+{
+    bool picture = g.p.out_h > 1;
+
+    if (picture) g.images = images;
+    else g.p.in_w = g.p.out_w = images;
+    g.p.rows = picture ? images * g.p.out_h * g.p.out_w : images;
+    g.y_count = (size_t)g.p.rows * g.p.y_stride;
+    return g;
+}
+
+/* A few rows' weights may take another way than those of many. */
+static void gemm_bits_do_not_depend_on_rows(void **state)
+{
+    struct gemm_case cases[] = { linear(136, 136, 2080, GEMM_BIAS, ACT_SILU), shortcut(conv(9, 4, 4, 160, 328), 64, 32) };
+    const uint32_t few[2][2] = { { 17, 64 }, { 1, 4 } };
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        make_gemm(&cases[i]);
+        float *all = malloc(cases[i].y_count * sizeof *all), *some = malloc(cases[i].y_count * sizeof *some);
+        for (int kind = 0; kind < 4; kind++) {
+            struct device *d = device_open(&(struct device_options) { .name = "cpu", .threads = 1 + kind % 2,
+                .precision = kind / 2 ? TINCT_PRECISION_FAST : TINCT_PRECISION_FP32 }, NULL);
+            run_gemm(d, &cases[i], all);
+            for (int f = 0; f < 2; f++) {
+                struct gemm_case g = first_rows(cases[i], few[i][f]);
+                run_gemm(d, &g, some);
+                assert_memory_equal(some, all, g.y_count * sizeof *all);
+            }
+            device_close(d);
+        }
+        free(all);
+        free(some);
+        free_gemm(&cases[i]);
+    }
+}
+
 /* Half denormals are weights like any other, also where kernels treat fp32 denormals as zero. */
 static void denormal_weights_count(void **state)
 {
@@ -555,6 +594,7 @@ int main(void)
         cmocka_unit_test(fast_gemm_on_dot_products),
         cmocka_unit_test(fast_gemm_on_tiles),
         cmocka_unit_test(gemm_bits_do_not_depend_on_threads),
+        cmocka_unit_test(gemm_bits_do_not_depend_on_rows),
         cmocka_unit_test(denormal_weights_count),
         cmocka_unit_test(attention_equals_its_definition),
         cmocka_unit_test(exp_and_erf_keep_their_bounds),

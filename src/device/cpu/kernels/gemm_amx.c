@@ -116,20 +116,44 @@ VEC_INLINE void multiply_panel(const struct gemm_params *p, struct amx_item *m, 
 /* Of the taps, or of a shortcut, which is a 1x1 convolution. */
 static void choose_products(struct amx_item *m, uint32_t taps_products, bool own)
 {
-    m->products = own ? 3 : taps_products;
+    uint32_t products = own ? 3 : taps_products;
+
+    if (m->products != products) m->few.ready = NULL;
+    m->products = products;
     m->numbers = m->products == 3 ? 2 : 1;
 }
 
-static void add_panel(const struct cpu_args *a, struct amx_item *m, uint32_t panel, bool first, bool last, struct after after)
+/* Of the chunk that begins with k. */
+static void multiply(const struct cpu_args *a, struct amx_item *m, uint32_t panel, uint32_t columns, uint32_t k, struct after after)
+{
+    const struct gemm_params *p = a->params;
+
+    CPU_NAME(amx_load_panel)(a, m, panel);
+    look_ahead(a, m, after);
+    if (m->products == 3) multiply_panel(p, m, panel, columns, k > 0, 3);
+    else if (m->products == 2) multiply_panel(p, m, panel, columns, k > 0, 2);
+    else multiply_panel(p, m, panel, columns, k > 0, 1);
+}
+
+static void multiply_few(const struct cpu_args *a, struct amx_item *m, uint32_t panel, uint32_t columns, uint32_t k, struct after after)
+{
+    const struct gemm_params *p = a->params;
+    const struct gemm_item *it = &m->item;
+    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)it->panel * p->k * PANEL;
+    uint32_t next = k + (uint32_t)after.shift;
+
+    m->few.now = w + ((size_t)panel * p->k + k) * PANEL;
+    m->few.next = after.some ? w + ((size_t)after.panel * p->k + next) * PANEL : m->few.now;
+    CPU_NAME(amx_add_few)(m, panel, columns, k > 0);
+}
+
+static void add_panel(const struct cpu_args *a, struct amx_item *m, uint32_t panel, uint32_t k, bool last, struct after after)
 {
     const struct gemm_params *p = a->params;
     uint32_t columns = least(p->cols - (m->item.panel + panel) * PANEL, PANEL);
 
-    CPU_NAME(amx_load_panel)(a, m, panel);
-    look_ahead(a, m, after);
-    if (m->products == 3) multiply_panel(p, m, panel, columns, !first, 3);
-    else if (m->products == 2) multiply_panel(p, m, panel, columns, !first, 2);
-    else multiply_panel(p, m, panel, columns, !first, 1);
+    if (m->few.rows) multiply_few(a, m, panel, columns, k, after);
+    else multiply(a, m, panel, columns, k, after);
     if (last) CPU_NAME(gemm_store)(a, &m->item, panel, 0, m->item.rows);
 }
 
@@ -147,12 +171,13 @@ static void run_block(const struct cpu_args *a, const struct cpu_plan *plan, uin
     uint32_t all = p->c1 + p->c2 + p->c3, channels;
 
     CPU_NAME(amx_begin_block)(a, plan, index, m);
+    m->few.rows = false;
     for (uint32_t c = 0; c < all; c += channels) {
         choose_products(m, products, c >= p->c1);
         channels = CPU_NAME(amx_load_channels)(a, m, c);
         bool last = c + channels == all;
         for (uint32_t panel = 0; panel < m->item.panels; panel++)
-            add_panel(a, m, panel, c == 0, last, after_panel(&m->item, panel, last, channels));
+            add_panel(a, m, panel, c, last, after_panel(&m->item, panel, last, channels));
     }
 }
 
@@ -170,7 +195,7 @@ static void run_whole(const struct cpu_args *a, struct amx_item *m, uint32_t row
             CPU_NAME(gemm_block)(a, it, k, length);
             CPU_NAME(amx_lay_out_rows)(m, length);
             if (m->kept != rows) CPU_NAME(amx_load_rows)(a->params, m);
-            add_panel(a, m, 0, k == 0, last,
+            add_panel(a, m, 0, k, last,
                       last ? (struct after) { it->panels > 1, 1, -(int32_t)k } : (struct after) { true, 0, (int32_t)length });
         }
 }
@@ -189,7 +214,7 @@ static void run_chunks(const struct cpu_args *a, struct amx_item *m, uint32_t pr
         CPU_NAME(amx_lay_out_rows)(m, length);
         CPU_NAME(amx_load_rows)(a->params, m);
         for (uint32_t panel = 0; panel < it->panels; panel++)
-            add_panel(a, m, panel, k == 0, last, after_panel(it, panel, last, length));
+            add_panel(a, m, panel, k, last, after_panel(it, panel, last, length));
     }
 }
 
@@ -200,6 +225,7 @@ static void run_rows(const struct cpu_args *a, const struct cpu_plan *plan, uint
     uint32_t rows = 1 + index / parts(parts(p->cols, PANEL), plan->panels);
 
     CPU_NAME(gemm_begin)(a, plan, index, chunk_of(p, products), &m->item);
+    m->few = (struct amx_few) { .rows = CPU_NAME(amx_has_few)(p, m->item.rows) };
     if (whole_fits(p, m->item.room, products)) run_whole(a, m, rows, products);
     else run_chunks(a, m, products);
 }

@@ -18,6 +18,7 @@ enum {
     PANELS = 5,                        /* of an item whose k takes several chunks */
     ITEMS = 4,                         /* for each thread; more would convert inputs more often */
     LINE_ROWS = 512,                   /* of an item that is no block */
+    FEW_ROWS = 64,                     /* whose weights are converted while tiles multiply */
     INPUTS = 512 * CHUNK * 2,          /* bf16 numbers: 512 rows; a block of MOST_ROWS and its border takes less */
 };
 
@@ -33,6 +34,17 @@ struct amx_ahead {                     /* weights that come after those at hand:
     uint32_t rows, visits, due;        /* so many rows in so many steps, and what of them is due, in 1 / visits */
 };
 
+struct amx_few {                       /* weights that are converted while tiles multiply others */
+    bool rows;                         /* few of them */
+    const uint16_t *now, *next;        /* weights of the chunk at hand, and of that after it: the same where there is none */
+    const uint16_t *ready;             /* whose first step lies in the panel, */
+    uint32_t slot;                     /* in one of two places */
+    const uint16_t *from, *far;        /* to be converted, and to be asked for */
+    uint16_t *to;
+    uint32_t pair, pairs;              /* of rows of w: the next one, and all */
+    uint32_t visits, due;              /* so many pairs in so many visits, and what of them is due, in 1 / visits */
+};
+
 struct amx_item {
     uint32_t kept;                     /* whose inputs lie here whole: 1 + the block of rows; 0 at a thread's first item */
     struct gemm_item item;             /* runs and places, one for each row; a block's border has none */
@@ -42,6 +54,7 @@ struct amx_item {
     uint32_t next_step;                /* of the panel: tiles of high numbers, and of low ones where there are several products */
     uint32_t next_strip, next_slot, next_number;    /* of inputs: how far on */
     struct amx_ahead ahead;
+    struct amx_few few;
     uint32_t steps;                    /* of the chunk at hand */
     uint32_t pixel[STEPS];             /* that the item's first row sees in each */
     uint32_t slot[STEPS];              /* of inputs, of each */
@@ -68,6 +81,12 @@ void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m);
 
 /* The runs' weights in one of the item's panels. */
 void CPU_NAME(amx_load_panel)(const struct cpu_args *a, struct amx_item *m, uint32_t panel);
+
+/* Products of few rows that do not lie as blocks, whose k are whole steps. */
+bool CPU_NAME(amx_has_few)(const struct gemm_params *p, uint32_t rows);
+
+/* Sums of one of the item's panels (+)= the chunk at hand by m->few.now. */
+void CPU_NAME(amx_add_few)(struct amx_item *m, uint32_t panel, uint32_t columns, bool add);
 
 #endif
 #endif
