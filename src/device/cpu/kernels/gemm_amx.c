@@ -26,14 +26,46 @@ static bool whole_fits(const struct gemm_params *p, uint32_t room, uint32_t prod
     return !p->c2 && !(p->flags & GEMM_PHASES) && room * k * (products == 3 ? 2 : 1) <= INPUTS;
 }
 
+struct split {                         /* of rows and panels into items */
+    uint32_t rows, panels, blocks, items;
+};
+
+/* How long the slowest thread takes, in about 50 ns for each step of k: inputs of strips, weights of panels, and their products.
+ * An item's first weights are waited for, and its rows' places take time; a third of an item is what threads end apart. */
+static uint32_t time_of(const struct cpu_args *a, const struct split *s, uint32_t products)
+{
+    uint32_t strips = s->rows / STRIP, rounds = parts(s->items, a->threads);
+    uint32_t item = s->panels * (strips * (1 + products) + 4) + 2 * (strips + 4);
+    bool whole = whole_fits(a->params, s->rows, products);
+
+    return rounds * item + (a->threads > 1 ? item / 3 : 0) + (whole ? least(rounds, s->blocks) : rounds) * strips * 3;
+}
+
 /* Where inputs are there whole, a panel's sums are stored before the next one's are made: an item may have any number of panels. */
+static struct cpu_plan plan_rows(const struct cpu_args *a, uint32_t products)
+{
+    const struct gemm_params *p = a->params;
+    uint32_t phases = p->flags & GEMM_PHASES ? 4 : 1, all = p->rows / phases, panels = parts(p->cols, PANEL);
+    uint32_t first = parts(all, LINE_ROWS), most = a->threads > 1 ? a->threads * ITEMS : 1, shortest = UINT32_MAX;
+    struct split best = { 0 };
+
+    for (uint32_t blocks = first; blocks == first || (blocks <= most && all >= blocks * LEAST_ROWS); blocks++)
+        for (uint32_t groups = 1; groups <= panels; groups++) {
+            struct split s = { .rows = parts(parts(all, blocks), STRIP) * STRIP, .panels = parts(panels, groups) };
+            s.blocks = phases * parts(all, s.rows);
+            s.items = s.blocks * parts(panels, s.panels);
+            if (s.rows * s.panels * PANEL > MOST_SUMS && !whole_fits(p, s.rows, products)) continue;
+            uint32_t time = time_of(a, &s, products);
+            if (time >= shortest) continue;
+            shortest = time;
+            best = s;
+        }
+    return (struct cpu_plan) { best.items, best.rows, best.panels, sizeof(struct amx_item) };
+}
+
 static struct cpu_plan plan(const struct cpu_args *a, uint32_t products)
 {
-    uint32_t rows = least(LINE_ROWS, parts(a->rows, STRIP) * STRIP);
-    uint32_t panels = whole_fits(a->params, rows, products) ? 1 << 20 : PANELS;
-
-    if (CPU_NAME(amx_has_blocks)(a->params)) return CPU_NAME(amx_plan_blocks)(a);
-    return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { LINE_ROWS, panels, STRIP, ITEMS, sizeof(struct amx_item) });
+    return CPU_NAME(amx_has_blocks)(a->params) ? CPU_NAME(amx_plan_blocks)(a) : plan_rows(a, products);
 }
 
 /* Weights that come after those at hand: of a panel of the item, and in rows of w how far on. */

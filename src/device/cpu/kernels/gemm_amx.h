@@ -15,9 +15,10 @@ enum {
     CHUNK = 640,                       /* k at a time: 9 taps of 64 channels, or all of a short row, */
     SINGLE_CHUNK = 2 * CHUNK,          /* twice as many where inputs and weights are single numbers */
     STEPS = SINGLE_CHUNK / STEP,
-    PANELS = 5,                        /* of an item whose k takes several chunks */
+    PANELS = 5,                        /* of a block at most */
     ITEMS = 4,                         /* for each thread; more would convert inputs more often */
-    LINE_ROWS = 512,                   /* of an item that is no block */
+    LINE_ROWS = 512,                   /* of an item that is no block, at most */
+    LEAST_ROWS = 96,                   /* and at least, or weights would be converted more often than that is worth */
     FEW_ROWS = 64,                     /* whose weights are converted while tiles multiply */
     INPUTS = 512 * CHUNK * 2,          /* bf16 numbers: 512 rows; a block of MOST_ROWS and its border takes less */
 };
