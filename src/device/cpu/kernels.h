@@ -23,7 +23,7 @@ struct cpu_args {                          /* one dispatch with its operands fou
 struct cpu_plan {                          /* how a dispatch is cut */
     uint32_t items;
     uint32_t rows;                         /* of one item; the last of its kind may be shorter */
-    uint32_t panels;                       /* gemm: of 64 columns, of one item */
+    uint32_t panels;                       /* gemm: of 64 columns, of one item; attention: heads */
     size_t memory;                         /* bytes of a thread's working memory, on a page of its own */
 };
 

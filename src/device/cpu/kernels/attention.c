@@ -111,7 +111,7 @@ static struct cpu_plan plan(const struct cpu_args *a)
     groups = least(groups ? groups : 1, MOST_ROWS / LANES);
     while (groups > 1 && parts(p->q_rows, groups * LANES) < wanted) groups--;
     return (struct cpu_plan) {
-        .items = heads * parts(p->q_rows, groups * LANES), .rows = groups * LANES,
+        .items = heads * parts(p->q_rows, groups * LANES), .rows = groups * LANES, .panels = 1,
         .memory = (KEYS * (LANES + value_stride(p->head_dim)) + groups * group_floats(p->head_dim)) * sizeof(float),
     };
 }

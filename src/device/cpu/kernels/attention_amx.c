@@ -14,21 +14,34 @@ enum {
     MOST_BYTES = 768 * 1024,           /* of an item's groups: their share of the cache */
     MOST_GROUPS = 32,                  /* of an item */
     ITEMS_PER_THREAD = 4,
+    MOST_KEPT_BYTES = 400 * 1024,      /* of keys and values that serve from item to item */
+    LEAST_QUERIES = 256,               /* that pay for it */
 };
+
+/* Of few keys each query is read and written once for little work, a head's share of its row by itself far from the next row's.
+ * So an item has as many heads as the cache holds the keys and values of, and takes rows as they lie. */
+static uint32_t heads_together(const struct attention_params *p, bool exact)
+{
+    uint32_t heads = p->heads;
+
+    if (p->causal || p->k_rows > BLOCK || p->q_rows < LEAST_QUERIES) return 1;
+    while (heads > 1 && (p->heads % heads || heads * head_bytes(p->head_dim, exact) > MOST_KEPT_BYTES)) heads--;
+    return heads;
+}
 
 VEC_INLINE struct cpu_plan plan(const struct cpu_args *a, const bool exact)
 {
     const struct attention_params *p = a->params;
-    uint32_t heads = p->images * p->heads, wanted = parts(a->threads * ITEMS_PER_THREAD, heads);
-    uint32_t steps = steps_of(p->head_dim, exact), columns = parts(p->head_dim, 16);
-    size_t bytes = group_bytes(steps, columns);
-    uint32_t groups = least((uint32_t)(MOST_BYTES / bytes), MOST_GROUPS);
+    uint32_t together = heads_together(p, exact), heads = p->images * p->heads / together;
+    uint32_t wanted = parts(a->threads * ITEMS_PER_THREAD, heads);
+    size_t bytes = together * group_bytes(steps_of(p->head_dim, exact), parts(p->head_dim, 16));
+    uint32_t groups = least((uint32_t)(MOST_BYTES / bytes), MOST_GROUPS / together);
 
     groups = least(groups ? groups : 1, parts(p->q_rows, STRIP));
     while (groups > 1 && parts(p->q_rows, groups * STRIP) < wanted) groups--;
     return (struct cpu_plan) {
-        .items = heads * parts(p->q_rows, groups * STRIP), .rows = groups * STRIP,
-        .memory = sizeof(struct memory) + keys_bytes(steps) + values_bytes(columns, exact) + groups * bytes,
+        .items = heads * parts(p->q_rows, groups * STRIP), .rows = groups * STRIP, .panels = together,
+        .memory = sizeof(struct memory) + together * head_bytes(p->head_dim, exact) + groups * bytes,
     };
 }
 
@@ -160,7 +173,7 @@ VEC_INLINE void score(const struct memory *m, const struct rows *g, uint32_t str
 
     tile_fence();
     for (uint32_t strip = 0; strip < strips; strip++) {
-        const uint16_t *keys = m->keys + strip * m->steps * 2 * TILE, *queries = g->queries;
+        const uint16_t *keys = g->block.keys + strip * m->steps * 2 * TILE, *queries = g->queries;
         float *to = scores + strip * 2 * SUMS;
         if (first) zero_sums();
         else {
@@ -215,7 +228,7 @@ VEC_INLINE void add_some_values(const struct memory *m, const struct rows *g, co
                                 bool first, uint32_t column, struct softening *w, const int columns, const bool exact)
 {
     float *sums = g->sums + column * SUMS, *more = sums + m->columns * SUMS;
-    const uint16_t *values = m->values + column * BLOCK_STEPS * TILE;
+    const uint16_t *values = g->block.values + column * BLOCK_STEPS * TILE;
 
     _tile_zero(0);
     _tile_zero(1);
@@ -297,7 +310,7 @@ VEC_INLINE void add_block(const struct attention_params *p, struct memory *m, co
 }
 
 /* y [queries][head_dim] = a group's sums, by the sum of its weights. */
-VEC_INLINE void store_rows(const struct attention_params *p, const struct memory *m, uint32_t group, void *y, uint32_t queries,
+VEC_INLINE void store_rows(const struct attention_params *p, struct memory *m, uint32_t group, void *y, uint32_t queries,
                            const bool f16, const bool exact)
 {
     struct rows g = rows_at(m, group);
@@ -315,26 +328,44 @@ VEC_INLINE void store_rows(const struct attention_params *p, const struct memory
     }
 }
 
+/* Keys and values of all heads of an item, from `key` on. */
+VEC_INLINE void load_block(const struct attention_params *p, struct memory *m, const struct head *h, uint32_t key, uint32_t keys,
+                           const bool f16, const bool exact)
+{
+    for (uint32_t head = 0; head < m->heads; head++) {
+        size_t column = (size_t)head * p->head_dim;
+        load_keys(p, m, block_at(m, head), stored_at(h->k, (size_t)key * p->k_stride + column, f16), keys, f16, exact);
+        load_values(p, m, block_at(m, head), stored_at(h->v, (size_t)key * p->v_stride + column, f16), keys, f16, exact);
+    }
+}
+
 VEC_INLINE void run(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, struct memory *m, const bool f16,
                     const bool exact)
 {
     static const struct amx_config config = AMX_ALL_TILES;
     const struct attention_params *p = a->params;
     struct head h = head_of(a, plan, item);
-    uint32_t end = p->causal ? least(p->k_rows, h.first + h.rows) : p->k_rows, groups = parts(h.rows, STRIP);
+    uint32_t end = p->causal ? least(p->k_rows, h.first + h.rows) : p->k_rows, heads = plan->panels;
+    uint32_t groups = parts(h.rows, STRIP) * heads;
 
     _tile_loadconfig(&config);
-    lay_out(m, p->head_dim, exact);
-    for (uint32_t g = 0; g < groups; g++)
-        load_queries(p, m, g, stored_at(h.q, (size_t)g * STRIP * p->q_stride, f16), least(h.rows - g * STRIP, STRIP), f16, exact);
+    lay_out(m, p->head_dim, heads, exact);
+    for (uint32_t g = 0; g < groups; g++) {
+        uint32_t row = g / heads * STRIP;
+        const void *q = stored_at(h.q, (size_t)row * p->q_stride + g % heads * p->head_dim, f16);
+        load_queries(p, m, g, q, least(h.rows - row, STRIP), f16, exact);
+    }
     for (uint32_t key = 0; key < end; key += BLOCK) {
         uint32_t keys = least(p->k_rows - key, BLOCK), from = p->causal && key > h.first ? (key - h.first) / STRIP : 0;
-        load_keys(p, m, stored_at(h.k, (size_t)key * p->k_stride, f16), keys, f16, exact);
-        load_values(p, m, stored_at(h.v, (size_t)key * p->v_stride, f16), keys, f16, exact);
+        if (m->kept != 1 + h.number) load_block(p, m, &h, key, keys, f16, exact);
         add_block(p, m, &h, key, keys, from, groups, exact);
     }
-    for (uint32_t g = 0; g < groups; g++)
-        store_rows(p, m, g, stored_place(h.y, (size_t)g * STRIP * p->y_stride, f16), least(h.rows - g * STRIP, STRIP), f16, exact);
+    m->kept = p->k_rows <= BLOCK ? 1 + h.number : 0;
+    for (uint32_t g = 0; g < groups; g++) {
+        uint32_t row = g / heads * STRIP;
+        void *y = stored_place(h.y, (size_t)row * p->y_stride + g % heads * p->head_dim, f16);
+        store_rows(p, m, g, y, least(h.rows - row, STRIP), f16, exact);
+    }
     _tile_release();
 }
 

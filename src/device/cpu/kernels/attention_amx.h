@@ -16,18 +16,25 @@ enum {
 };
 
 struct memory {
+    uint32_t kept;                     /* whose keys and values lie here for all their queries: 1 + head.number; 0: nobody's */
     _Alignas(64) float scores[2][2 * BLOCK / 16 * SUMS];               /* [2][key tile] tiles */
     _Alignas(64) uint16_t weights[2][2 * BLOCK_STEPS * 2 * TILE];      /* [high, low][key step][2] tiles */
     _Alignas(64) float before[STRIP][16];                              /* a group's weights before the block */
     uint32_t steps;                    /* of a query's numbers, and a key's */
     uint32_t columns;                  /* tiles of head_dim */
-    uint16_t *keys;                    /* [key strip][step][2] tiles */
-    uint16_t *values;                  /* [high, low][tile of head_dim][key step] tiles */
+    uint32_t heads;                    /* of an item; group i is of head i % heads */
+    size_t head_bytes, group_bytes;
     unsigned char *groups;
     _Alignas(64) unsigned char rest[];
 };
 
+struct block {                         /* of one head's keys and values, in a thread's memory */
+    uint16_t *keys;                    /* [key strip][step][2] tiles */
+    uint16_t *values;                  /* [high, low][tile of head_dim][key step] tiles */
+};
+
 struct rows {                          /* a group, in a thread's memory */
+    struct block block;                /* that it sees */
     uint16_t *queries;                 /* [step][2] tiles */
     float *sums;                       /* [2][tile of head_dim] tiles */
     float *base;                       /* [STRIP][16]: minus the base, sixteen times */
@@ -57,22 +64,33 @@ static inline size_t values_bytes(uint32_t columns, bool exact)
     return (size_t)(exact ? 2 : 1) * columns * BLOCK_STEPS * TILE * sizeof(uint16_t);
 }
 
-static inline void lay_out(struct memory *m, uint32_t head_dim, bool exact)
+static inline size_t head_bytes(uint32_t head_dim, bool exact)
+{
+    return keys_bytes(steps_of(head_dim, exact)) + values_bytes(parts(head_dim, 16), exact);
+}
+
+static inline void lay_out(struct memory *m, uint32_t head_dim, uint32_t heads, bool exact)
 {
     m->steps = steps_of(head_dim, exact);
     m->columns = parts(head_dim, 16);
-    m->keys = (uint16_t *)(void *)m->rest;
-    m->values = (uint16_t *)(void *)(m->rest + keys_bytes(m->steps));
-    m->groups = m->rest + keys_bytes(m->steps) + values_bytes(m->columns, exact);
+    m->heads = heads;
+    m->head_bytes = head_bytes(head_dim, exact);
+    m->group_bytes = group_bytes(m->steps, m->columns);
+    m->groups = m->rest + heads * m->head_bytes;
 }
 
-static inline struct rows rows_at(const struct memory *m, uint32_t group)
+static inline struct block block_at(struct memory *m, uint32_t head)
 {
-    unsigned char *at = m->groups + group * group_bytes(m->steps, m->columns);
-    uint16_t *queries = (uint16_t *)(void *)at;
+    unsigned char *at = m->rest + head * m->head_bytes;
+    return (struct block) { (uint16_t *)(void *)at, (uint16_t *)(void *)(at + keys_bytes(m->steps)) };
+}
+
+static inline struct rows rows_at(struct memory *m, uint32_t group)
+{
+    uint16_t *queries = (uint16_t *)(void *)(m->groups + group * m->group_bytes);
     float *sums = (float *)(void *)(queries + m->steps * 2 * TILE), *base = sums + m->columns * 2 * SUMS;
 
-    return (struct rows) { queries, sums, base, base + STRIP * 16 };
+    return (struct rows) { block_at(m, group % m->heads), queries, sums, base, base + STRIP * 16 };
 }
 
 /* ---- operands ------------------------------------------------------------------- */
@@ -169,11 +187,11 @@ VEC_INLINE void store_turned(uint16_t *tile, __m512i rows[16])
 }
 
 /* Sixteen keys at a time become a tile's columns. Keys beyond the last are zeros. */
-VEC_INLINE void load_keys(const struct attention_params *p, struct memory *m, const void *k, uint32_t keys, const bool f16,
-                          const bool exact)
+VEC_INLINE void load_keys(const struct attention_params *p, const struct memory *m, struct block b, const void *k, uint32_t keys,
+                          const bool f16, const bool exact)
 {
     for (uint32_t key = 0; key < parts(keys, STRIP) * STRIP; key += 16) {
-        uint16_t *to = m->keys + key / STRIP * m->steps * 2 * TILE + key / 16 % 2 * TILE;
+        uint16_t *to = b.keys + key / STRIP * m->steps * 2 * TILE + key / 16 % 2 * TILE;
         for (uint32_t c = 0; c < p->head_dim; c += STEP) {
             bool rest = exact && p->head_dim - c <= REST;
             __m512i high[16], low[16];
@@ -192,14 +210,14 @@ VEC_INLINE void load_keys(const struct attention_params *p, struct memory *m, co
 }
 
 /* A tile's pairs are those of weights: value i and value i + 16. Values beyond the last are zeros. */
-VEC_INLINE void load_values(const struct attention_params *p, struct memory *m, const void *v, uint32_t keys, const bool f16,
-                            const bool exact)
+VEC_INLINE void load_values(const struct attention_params *p, const struct memory *m, struct block b, const void *v, uint32_t keys,
+                            const bool f16, const bool exact)
 {
     for (uint32_t s = 0; s < parts(keys, STEP); s++)
         for (uint32_t i = 0; i < 16; i++) {
             uint32_t first = s * STEP + i, second = first + 16;
             for (uint32_t c = 0; c < m->columns; c++) {
-                uint16_t *to = m->values + (c * BLOCK_STEPS + s) * TILE + i * STEP;
+                uint16_t *to = b.values + (c * BLOCK_STEPS + s) * TILE + i * STEP;
                 __mmask16 some = some_of(p->head_dim, c * 16);
                 __m512 a = load_some(stored_at(v, (size_t)first * p->v_stride + c * 16, f16), first < keys ? some : 0, f16);
                 __m512 b = load_some(stored_at(v, (size_t)second * p->v_stride + c * 16, f16), second < keys ? some : 0, f16);
