@@ -43,8 +43,7 @@ uvec4 weight_octet(uint octet, uint k)   // columns 8 octet .. of w
 vec4 weight_quad(uint quad, uint k)
 {
     uvec4 octet = weight_octet(quad / 2u, k);
-    uvec2 half_of_it = quad % 2u == 0u ? octet.xy : octet.zw;
-    return vec4(unpackHalf2x16(half_of_it.x), unpackHalf2x16(half_of_it.y));
+    return from_halves(quad % 2u == 0u ? octet.xy : octet.zw);
 }
 
 bool sees(uint query, uint key)

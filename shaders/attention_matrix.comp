@@ -105,7 +105,7 @@ void keep_queries()
             uint from = S_AT + (base() + row) * S_GAP + i * 2u;
             vec4 low = uintBitsToFloat(cells[from]), high = uintBitsToFloat(cells[from + 1u]);
             cells[(base() + row) * GAP + d * 2u + i] =
-                uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
+                uvec4(to_halves(low), to_halves(high));
         }
         barrier();
     }
@@ -190,7 +190,7 @@ void take_weights(uint first, float top)
     for (uint i = 0u; i < SHARE / 4u; i += 2u) {
         vec4 low = exp2(scores(first, i) - top), high = exp2(scores(first, i + 1u) - top);
         cells[P_AT + (base() + row) * P_GAP + column / 8u + i / 2u] =
-            uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
+            uvec4(to_halves(low), to_halves(high));
     }
 }
 

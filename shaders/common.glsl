@@ -40,6 +40,10 @@
 #define WRITES(b, y)       layout(binding = b) writeonly buffer W##b { QUAD y[]; }; uint y##_at = QUADS(SHIFT(b))
 #define WRITES_FLOAT(b, y) layout(binding = b) writeonly buffer W##b { float y[]; }; uint y##_at = SHIFT(b) * 2u
 
+// Four values as fp16.
+vec4 from_halves(uvec2 halves) { return vec4(unpackHalf2x16(halves.x), unpackHalf2x16(halves.y)); }
+uvec2 to_halves(vec4 v) { return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw)); }
+
 // Quad c of row r; only where row_is_bound(r).
 #define ST4(y, r, quads_a_row, c, v) y[y##_at + ((r) - first_row) * (quads_a_row) + (c)] = QUAD(v)
 #define row_is_bound(r) ((r) >= first_row && (r) < end_row)

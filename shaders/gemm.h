@@ -49,6 +49,8 @@
 #define GEMM_WINOGRAD 16u
 #define GEMM_NORM     32u
 
+#define GEMM_SPLIT_TILES 8192u   /* of a dispatch whose workgroups take slices of k: what is counted at once */
+
 #define ACT_NONE       0u
 #define ACT_SILU       1u   /* x / (1 + exp(-x)) */
 #define ACT_GELU       2u   /* x (1 + erf(x / sqrt 2)) / 2 */

@@ -34,7 +34,7 @@ shared uvec4 cells[STAGES * STAGE];                       // [BM][32] of x, [32]
 #define OCTETS
 #include "gemm.glsl"
 layout(binding = 10) coherent buffer W10 {               // SPLIT > 1
-    uint arrived[8192];                  // VK_SPLIT_TILES: workgroups of a tile that have kept their sums; 0 between dispatches
+    uint arrived[GEMM_SPLIT_TILES];      // workgroups of a tile that have kept their sums; 0 between dispatches
     vec4 partial[];                      // [SPLIT, rows of the window, columns]
 };
 
@@ -61,8 +61,8 @@ SUM sum[ROWS * COLUMNS];
 
 void add_halves(inout vec4 low, inout vec4 high, uvec4 packed)
 {
-    low += vec4(unpackHalf2x16(packed.x), unpackHalf2x16(packed.y));
-    high += vec4(unpackHalf2x16(packed.z), unpackHalf2x16(packed.w));
+    low += from_halves(packed.xy);
+    high += from_halves(packed.zw);
 }
 
 // The sum of up to four taps of w that see the same pixel, rounded to fp16.
@@ -78,7 +78,7 @@ uvec4 phase_weight(uint panel_at, uint k, uint octet)
     if (two_columns) add_halves(low, high, LD_WEIGHT(w, from + right));
     if (two_rows) add_halves(low, high, LD_WEIGHT(w, from + 3u * right));
     if (two_rows && two_columns) add_halves(low, high, LD_WEIGHT(w, from + 4u * right));
-    return uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
+    return uvec4(to_halves(low), to_halves(high));
 }
 
 void fetch(uint k)

@@ -38,8 +38,8 @@ void add_8_k()
             b1[k] = uintBitsToFloat(LD_WEIGHT(w, w_at_k + k * W_CELLS + 1u));
             continue;
         }
-        b0[k] = vec4(unpackHalf2x16(packed.x), unpackHalf2x16(packed.y));
-        b1[k] = vec4(unpackHalf2x16(packed.z), unpackHalf2x16(packed.w));
+        b0[k] = from_halves(packed.xy);
+        b1[k] = from_halves(packed.zw);
     }
     [[unroll]] for (uint r = 0u; r < ROWS; r++) {
         vec4 s0 = vec4(0.0), s1 = vec4(0.0);

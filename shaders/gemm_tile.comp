@@ -90,12 +90,12 @@ void stage()
     }
     if (t < BK * 8u) {
         uint at = t / 8u * 16u + t % 8u;
-        ws[at] = vec4(unpackHalf2x16(next_w.x), unpackHalf2x16(next_w.y));
-        ws[at + 8u] = vec4(unpackHalf2x16(next_w.z), unpackHalf2x16(next_w.w));
+        ws[at] = from_halves(next_w.xy);
+        ws[at + 8u] = from_halves(next_w.zw);
         if (PHASES)
             [[unroll]] for (uint i = 0u; i < 3u; i++) {
-                ws[at] += vec4(unpackHalf2x16(more_w[i].x), unpackHalf2x16(more_w[i].y));
-                ws[at + 8u] += vec4(unpackHalf2x16(more_w[i].z), unpackHalf2x16(more_w[i].w));
+                ws[at] += from_halves(more_w[i].xy);
+                ws[at + 8u] += from_halves(more_w[i].zw);
             }
     }
 }

@@ -51,7 +51,7 @@ vec4 read_quad(uint item)
 vec4 quad_of(uint i, uint item)          // the invocation's quad i
 {
     if (!KEEPS) return read_quad(item);
-    return vec4(unpackHalf2x16(kept[i].x), unpackHalf2x16(kept[i].y));
+    return from_halves(kept[i]);
 }
 
 // The set of each of a quad's channels.
@@ -91,7 +91,7 @@ void main()
     vec4 sum = vec4(0.0), squares = vec4(0.0);
     EACH(i, item) {
         vec4 v = read_quad(item);
-        if (KEEPS) kept[i] = uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));
+        if (KEEPS) kept[i] = to_halves(v);
         add(sum, v, sets_of(item));
     }
     vec4 mean = workgroup_sums(sum) / count;

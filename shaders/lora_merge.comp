@@ -70,8 +70,8 @@ void main()
         vec4 l, h;
         if ((FLAGS & MERGE_HALF) != 0u) {
             uvec4 w = LD_WEIGHT(w0_half, (row + i) * 8u + octet);
-            l = vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y));
-            h = vec4(unpackHalf2x16(w.z), unpackHalf2x16(w.w));
+            l = from_halves(w.xy);
+            h = from_halves(w.zw);
         } else {
             l = LD4(w0_full, (row + i) * 16u + octet * 2u);
             h = LD4(w0_full, (row + i) * 16u + octet * 2u + 1u);

@@ -83,8 +83,8 @@ void add_product(inout lanes_sums s, factor a, factor b)
     [[unroll]] for (uint k = 0u; k < 16u; k++) {
         float x = unpackHalf2x16(left[k / 8u][k / 2u % 4u])[k % 2u];
         uvec4 right = cells[b.at + k * b.gap + octet];
-        s.low += x * vec4(unpackHalf2x16(right.x), unpackHalf2x16(right.y));
-        s.high += x * vec4(unpackHalf2x16(right.z), unpackHalf2x16(right.w));
+        s.low += x * from_halves(right.xy);
+        s.high += x * from_halves(right.zw);
     }
 }
 

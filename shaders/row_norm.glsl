@@ -17,8 +17,8 @@ float sum_of(vec4 v) { return dot(v, vec4(1.0)); }
 #ifdef OCTETS
 vec2 deviations(uvec4 octet, float from)                  // their sum and that of their squares
 {
-    vec4 low = vec4(unpackHalf2x16(octet.x), unpackHalf2x16(octet.y)) - from;
-    vec4 high = vec4(unpackHalf2x16(octet.z), unpackHalf2x16(octet.w)) - from;
+    vec4 low = from_halves(octet.xy) - from;
+    vec4 high = from_halves(octet.zw) - from;
     return vec2(sum_of(low) + sum_of(high), dot(low, low) + dot(high, high));
 }
 #else
@@ -75,11 +75,11 @@ void find_norms()
 #ifdef OCTETS
 uvec4 normalised(uvec4 octet, row_norm n, vec4 gammas[2], vec4 betas[2])
 {
-    vec4 low = vec4(unpackHalf2x16(octet.x), unpackHalf2x16(octet.y));
-    vec4 high = vec4(unpackHalf2x16(octet.z), unpackHalf2x16(octet.w));
+    vec4 low = from_halves(octet.xy);
+    vec4 high = from_halves(octet.zw);
     low = (low - n.mean) * n.rstd * gammas[0] + betas[0];
     high = (high - n.mean) * n.rstd * gammas[1] + betas[1];
-    return uvec4(packHalf2x16(low.xy), packHalf2x16(low.zw), packHalf2x16(high.xy), packHalf2x16(high.zw));
+    return uvec4(to_halves(low), to_halves(high));
 }
 #else
 vec4 normalised(vec4 quad, row_norm n, vec4 gammas, vec4 betas)

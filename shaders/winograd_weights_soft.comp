@@ -48,10 +48,10 @@ void main()
 
     [[unroll]] for (uint tap = 0u; tap < 9u; tap++) {
         packed[tap] = LD_WEIGHT(w, from + tap * p.channels * 8u);
-        g[tap] = vec4(unpackHalf2x16(packed[tap].x), unpackHalf2x16(packed[tap].y));
+        g[tap] = from_halves(packed[tap].xy);
     }
     transform_quad(row, octet * 2u);
     [[unroll]] for (uint tap = 0u; tap < 9u; tap++)
-        g[tap] = vec4(unpackHalf2x16(packed[tap].z), unpackHalf2x16(packed[tap].w));
+        g[tap] = from_halves(packed[tap].zw);
     transform_quad(row, octet * 2u + 1u);
 }

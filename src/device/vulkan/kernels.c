@@ -37,8 +37,8 @@ static uint32_t threads(const struct vulkan *v, uint32_t on_gpu)
 static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struct vk_plan *plan)
 {
     const uint32_t rows = 16, lanes = v->limits.subgroup;
-    bool any_channels = p->c1 % 8 || p->c2 % 8 || p->c3 % 8, winograd = p->flags & GEMM_WINOGRAD;
-    uint32_t parts = winograd ? 36 : 1;
+    bool any_channels = p->c1 % 8 || p->c2 % 8 || p->c3 % 8;
+    uint32_t parts = p->flags & GEMM_WINOGRAD ? 36 : 1;
 
     constant(plan, lanes);
     constant(plan, any_channels);
@@ -158,7 +158,7 @@ uint64_t vk_split_rows(const struct dispatch *d, const struct vk_plan *plan)
     const uint64_t least_tile = 64;
     const struct gemm_params *p = d->params;
     uint64_t kept = VK_PARTIAL_BYTES / ((uint64_t)plan->split * div_up(p->cols, 8) * 32);
-    uint64_t counted = VK_SPLIT_TILES / div_up(p->cols, 64) * least_tile;
+    uint64_t counted = GEMM_SPLIT_TILES / div_up(p->cols, 64) * least_tile;
 
     return kept < counted ? kept : counted;
 }
@@ -172,14 +172,6 @@ static void plan_gemm(const struct vulkan *v, const struct dispatch *d, struct v
 
 /* ---- Winograd, on the soft core alone: matrix units do without, and no GPU was there to measure others ------------------- */
 
-static void plan_winograd_in(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
-{
-    const struct winograd_params *p = d->params;
-
-    constant(plan, v->limits.subgroup);
-    plan->groups = div_up(p->tiles * (p->channels / 4), v->limits.subgroup);
-}
-
 static void plan_winograd_weights(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
 {
     const struct winograd_weights_params *p = d->params;
@@ -188,7 +180,7 @@ static void plan_winograd_weights(const struct vulkan *v, const struct dispatch 
     plan->groups = div_up(p->panels * p->channels * 8, v->limits.subgroup);
 }
 
-static void plan_winograd_out(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
+static void plan_winograd_tiles(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
 {
     const struct winograd_params *p = d->params;
 
@@ -345,9 +337,9 @@ static const struct kernel {
     void (*plan)(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan);
 } kernels[] = {
     { "gemm", "f32 f16", { "gemm_soft", "gemm_tile" }, "aawffaaff", "a", plan_gemm },
-    { "winograd_in", "f32", { "winograd_in_soft", NULL }, "a", "a", plan_winograd_in },
+    { "winograd_in", "f32", { "winograd_in_soft", NULL }, "a", "a", plan_winograd_tiles },
     { "winograd_weights", "f32", { "winograd_weights_soft", NULL }, "w", "a", plan_winograd_weights },
-    { "winograd_out", "f32", { "winograd_out_soft", NULL }, "affa", "a", plan_winograd_out },
+    { "winograd_out", "f32", { "winograd_out_soft", NULL }, "affa", "a", plan_winograd_tiles },
     { "attention", "f32 f16", { "attention_soft", "attention_tile" }, "aaawff", "a", plan_attention },
     { "group_norm_stats", "f32 f16", { "group_norm_stats", "group_norm_stats" }, "aa", "f", plan_group_norm_stats },
     { "group_norm_finish", "f32", { "group_norm_finish", "group_norm_finish" }, "f", "f", plan_rows },

@@ -340,7 +340,7 @@ static void place_partials(const struct vulkan *v, const struct vk_plan *plan, s
 
 static bool make_partials(struct vulkan *v, struct tinct_err *err)
 {
-    static const uint32_t none[VK_SPLIT_TILES];
+    static const unsigned char none[VK_COUNT_BYTES];
 
     if (v->partials) return true;
     struct buffer *b = vk_buffer_create(&v->base, VK_COUNT_BYTES + VK_PARTIAL_BYTES, err);

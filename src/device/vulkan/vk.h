@@ -18,6 +18,8 @@
 
 #include "device/backend.h"
 
+#include "gemm.h"
+
 /* ---- the loader's functions ---------------------------------------------- */
 
 #define VK_INSTANCE_FUNCTIONS(X)                                                                            \
@@ -233,7 +235,7 @@ void vk_plan(const struct vulkan *v, const struct dispatch *d, bool texel, struc
 
 /* Rows of y that a gemm of plan->split slices may do at once: their sums, and counts of their tiles' workgroups, lie in
  * v->partials, the counts first. */
-enum { VK_SPLIT_TILES = 8192, VK_COUNT_BYTES = VK_SPLIT_TILES * 4, VK_PARTIAL_BYTES = 32 << 20 };
+enum { VK_COUNT_BYTES = GEMM_SPLIT_TILES * 4, VK_PARTIAL_BYTES = 32 << 20 };
 uint64_t vk_split_rows(const struct dispatch *d, const struct vk_plan *plan);
 
 struct vk_module {                       /* embedded by the build, shaders/CMakeLists.txt */
