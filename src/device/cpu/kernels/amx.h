@@ -75,7 +75,14 @@ VEC_INLINE void pair_16(__m512i *high, __m512i *low, __m512 even, __m512 odd)
     *low = _mm512_or_si512(_mm512_srli_epi32(even_low, 16), odd_low);
 }
 
-/* The same to a step of a right operand, [high, low][2] tiles: k and k + 1 of columns [c, c + 16), c < 32. */
+/* Of fp16 numbers, whose 11 bits are those of two bf16 ones. */
+VEC_INLINE void split_pair_16(__m512i *high, __m512i *low, __m512 even, __m512 odd)
+{
+    *high = take_pair_16(&even, &odd);
+    *low = _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(even), 16), _mm512_castps_si512(odd));
+}
+
+/* pair_16 to a step of a right operand, [high, low][2] tiles: k and k + 1 of columns [c, c + 16), c < 32. */
 VEC_INLINE void store_pair(uint16_t *step, uint32_t k, uint32_t c, __m512 even, __m512 odd)
 {
     uint16_t *to = step + (c / 16) * TILE + k % STEP * 16;

@@ -10,6 +10,7 @@ enum { ROWS = 480 };           /* of an item at most */
 
 struct memory {
     struct gemm_item item;
+    struct gemm_runs runs;             /* of the block at hand */
     _Alignas(64) float panel[K_BLOCK * PANEL];
     struct tile_run aimed[MOST_RUNS];
 };
@@ -24,17 +25,17 @@ static void aim(const struct gemm_params *p, struct memory *m, uint32_t first, u
 {
     const struct gemm_item *it = &m->item;
 
-    for (uint32_t i = 0; i < it->run_count; i++) {
-        m->aimed[i].length = it->runs[i].length;
+    for (uint32_t i = 0; i < m->runs.count; i++) {
+        m->aimed[i].length = m->runs.run[i].length;
         for (uint32_t r = 0; r < rows; r++)
-            m->aimed[i].a[r] = CPU_NAME(gemm_pixel)(p, it, &it->runs[i], &it->places[first + r]);
+            m->aimed[i].a[r] = CPU_NAME(gemm_pixel)(p, it, &m->runs.run[i], &it->places[first + r]);
     }
 }
 
 static void multiply_strip(struct memory *m, uint32_t length, float *sums, uint32_t rows, uint32_t columns, bool add)
 {
     for (uint32_t c = 0; c < columns; c += TILE_COLUMNS)
-        CPU_NAME(tile)(m->aimed, m->item.run_count, m->panel + (size_t)c * length, sums + c, PANEL, add, rows,
+        CPU_NAME(tile)(m->aimed, m->runs.count, m->panel + (size_t)c * length, sums + c, PANEL, add, rows,
                        parts(least(columns - c, TILE_COLUMNS), VEC_WIDTH));
 }
 
@@ -44,12 +45,12 @@ static void multiply(const struct cpu_args *a, struct memory *m, uint32_t k, uin
     const struct gemm_params *p = a->params;
     struct gemm_item *it = &m->item;
 
-    CPU_NAME(gemm_weights)(a, it, 0, length, TILE_COLUMNS, m->panel);
+    CPU_NAME(gemm_weights)(a, it, &m->runs, 0, length, TILE_COLUMNS, m->panel);
     for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
         aim(p, m, r, rows);
         multiply_strip(m, length, it->sums + r * PANEL, rows, least(p->cols - it->panel * PANEL, PANEL), k > 0);
-        if (k + length == it->k) CPU_NAME(gemm_store)(a, it, 0, r, r + rows);
+        if (k + length == it->k) CPU_NAME(gemm_store)(a, it, it->sums, it->panel, r, r + rows);
     }
 }
 
@@ -61,7 +62,7 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     CPU_NAME(gemm_begin)(a, plan, index, K_BLOCK, it);
     for (uint32_t k = 0, length; k < it->k; k += length) {
         length = gemm_length(it, k);
-        CPU_NAME(gemm_block)(a, it, k, length);
+        CPU_NAME(gemm_block)(a, it, k, length, &m->runs);
         multiply(a, m, k, length);
     }
 }

@@ -5,25 +5,31 @@
  * that again. A tile takes 16 times the multiply-adds of a vector register's, so that three products are still several
  * times as fast as fp32's one. With --precision fast there are as few of them as precision allows.
  *
- * k is walked in chunks, whose inputs and weights are converted into the thread's memory (gemm_amx_load.c); two by two tiles of
- * sums stay in registers for a whole chunk. An item of a 3x3 convolution is a block of pixels with its border: the pixels
- * that a tap sees are those of the tap before it, some rows on, so that an input is converted once for all taps. Other
- * products have their inputs side by side, a row of y each. */
+ * k is walked in chunks, whose inputs (gemm_amx_load.c) and weights (gemm_amx_multiply.c) are converted into the thread's
+ * memory. An item of a 3x3 convolution is a block of pixels with its border: the pixels that a tap sees are those of the
+ * tap before it, some rows on, so that an input is converted once for all taps. Other products have their inputs side by
+ * side, a row of y each. */
 #include "device/cpu/kernels/gemm_amx.h"
 
 #if VEC_AMX
-
-static uint32_t chunk_of(const struct gemm_params *p, uint32_t products)
-{
-    uint32_t most = products == 1 ? SINGLE_CHUNK : CHUNK;
-    return p->kernel_h * p->kernel_w * p->c1 <= most && !p->c2 ? most : CHUNK / 4;
-}
 
 /* Whether inputs of all k fit into a thread's memory, for so many rows, a multiple of STRIP. */
 static bool whole_fits(const struct gemm_params *p, uint32_t room, uint32_t products)
 {
     size_t k = parts(p->kernel_h * p->kernel_w * p->c1, STEP) * STEP;
     return !p->c2 && !(p->flags & GEMM_PHASES) && room * k * (products == 3 ? 2 : 1) <= INPUTS;
+}
+
+/* All of a short row; else as many k as leave an item's inputs, sums and weights in the second cache. */
+static uint32_t chunk_of(const struct gemm_params *p, const struct cpu_plan *plan, uint32_t products)
+{
+    uint32_t most = products == 1 ? SINGLE_CHUNK : CHUNK, chunk = CHUNK, numbers = products == 3 ? 2 : 1;
+    size_t sums = (size_t)plan->rows * plan->panels * PANEL * sizeof(float);
+
+    if (p->kernel_h * p->kernel_w * p->c1 <= most && !p->c2) return most;
+    if (whole_fits(p, plan->rows, products)) return CHUNK / 4;
+    while (chunk > CHUNK / 4 && sums + (size_t)chunk * (plan->rows + 2 * PANEL) * numbers * sizeof(uint16_t) > CACHE) chunk /= 2;
+    return chunk;
 }
 
 struct split {                         /* of rows and panels into items */
@@ -68,207 +74,98 @@ static struct cpu_plan plan(const struct cpu_args *a, uint32_t products)
     return CPU_NAME(amx_has_blocks)(a->params) ? CPU_NAME(amx_plan_blocks)(a) : plan_rows(a, products);
 }
 
-/* Weights that come after those at hand: of a panel of the item, and in rows of w how far on. */
-struct after {
-    bool some;
-    uint32_t panel;
-    int32_t shift;
-};
-
-static void look_ahead(const struct cpu_args *a, struct amx_item *m, struct after after)
-{
-    const struct gemm_params *p = a->params;
-    const struct gemm_item *it = &m->item;
-
-    m->ahead.next = (const uint16_t *)a->reads[2] + (size_t)(it->panel + after.panel) * p->k * PANEL;
-    m->ahead.shift = after.shift;
-    m->ahead.run = after.some ? 0 : it->run_count;
-    m->ahead.row = 0;
-}
-
-/* The next row of them to the second cache. */
-static void ask_for_row(const struct gemm_params *p, struct amx_ahead *ahead, const struct gemm_run *run)
-{
-    for (uint32_t tap = 0; tap < run->w_count; tap++) {
-        uint32_t row = run->w[tap] + ahead->row + (uint32_t)ahead->shift;
-        const uint16_t *at = ahead->next + (size_t)least(row, p->k - 1) * PANEL;
-        _mm_prefetch((const char *)at, _MM_HINT_T1);
-        _mm_prefetch((const char *)(at + PANEL / 2), _MM_HINT_T1);
-    }
-    if (++ahead->row < run->length) return;
-    ahead->row = 0;
-    ahead->run++;
-}
-
-/* Their share of a step of tiles: memory takes as long to bring them as tiles to multiply, and a processor waits where many
- * are asked for at once. */
-VEC_INLINE void ask_for_weights(const struct gemm_params *p, struct amx_item *m)
-{
-    struct amx_ahead *ahead = &m->ahead;
-
-    for (ahead->due += ahead->rows; ahead->due >= ahead->visits; ahead->due -= ahead->visits)
-        if (ahead->run < m->item.run_count) ask_for_row(p, ahead, &m->item.runs[ahead->run]);
-}
-
-/* Rows [first, first + STRIP) by one strip of the panel. */
-VEC_INLINE void multiply_strip(const struct gemm_params *p, struct amx_item *m, uint32_t first, const uint16_t *weights,
-                               float *sums, bool add, const int products)
-{
-    const uint16_t *strip = m->chunk + (size_t)first / STRIP * m->next_strip;
-
-    if (add) load_sums(sums, PANEL);
-    else zero_sums();
-    for (uint32_t s = 0; s < m->steps; s++, weights += products == 1 ? 2 * TILE : 4 * TILE) {
-        const uint16_t *inputs = strip + (size_t)m->slot[s] * m->next_slot + m->pixel[s] * STEP;
-        ask_for_weights(p, m);
-        add_step(inputs, inputs + m->next_number, weights, products);
-    }
-    store_sums(sums, PANEL);
-}
-
-VEC_INLINE void multiply_panel(const struct gemm_params *p, struct amx_item *m, uint32_t panel, uint32_t columns, bool add,
-                               const int products)
-{
-    struct gemm_item *it = &m->item;
-    float *sums = it->sums + (size_t)panel * it->room * PANEL;
-
-    m->ahead.due = 0;
-    m->ahead.rows = STEP;
-    m->ahead.visits = parts(columns, STRIP) * parts(it->rows, STRIP);
-    tile_fence();
-    for (uint32_t c = 0; c < parts(columns, STRIP); c++)
-        for (uint32_t r = 0; r < it->rows; r += STRIP)
-            multiply_strip(p, m, r, m->panel + (size_t)c * m->steps * m->next_step, sums + (size_t)r * PANEL + c * STRIP, add,
-                           products);
-    tile_fence();
-}
-
 /* ---- items ---------------------------------------------------------------------------- */
 
-/* Of the taps, or of a shortcut, which is a 1x1 convolution. */
-static void choose_products(struct amx_item *m, uint32_t taps_products, bool own)
-{
-    uint32_t products = own ? 3 : taps_products;
+struct walk {                          /* of an item's units */
+    bool blocks;                       /* of pixels */
+    bool few;                          /* rows */
+    bool whole;                        /* inputs of all k lie there: panel after panel. Else chunk after chunk */
+    uint32_t rows;                     /* 1 + the item's block of rows */
+    uint32_t products;                 /* of the taps; a shortcut is a 1x1 convolution */
+    uint32_t k;                        /* all of it */
+    uint32_t made;                     /* chunks */
+};
 
-    if (m->products != products) m->few.ready = NULL;
-    m->products = products;
-    m->numbers = m->products == 3 ? 2 : 1;
-}
-
-/* Of the chunk that begins with k. */
-static void multiply(const struct cpu_args *a, struct amx_item *m, uint32_t panel, uint32_t columns, uint32_t k, struct after after)
-{
-    const struct gemm_params *p = a->params;
-
-    CPU_NAME(amx_load_panel)(a, m, panel);
-    look_ahead(a, m, after);
-    if (m->products == 3) multiply_panel(p, m, panel, columns, k > 0, 3);
-    else if (m->products == 2) multiply_panel(p, m, panel, columns, k > 0, 2);
-    else multiply_panel(p, m, panel, columns, k > 0, 1);
-}
-
-static void multiply_few(const struct cpu_args *a, struct amx_item *m, uint32_t panel, uint32_t columns, uint32_t k, struct after after)
+static struct amx_chunk *make_chunk(const struct cpu_args *a, struct amx_item *m, struct walk *w, uint32_t k)
 {
     const struct gemm_params *p = a->params;
     const struct gemm_item *it = &m->item;
-    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)it->panel * p->k * PANEL;
-    uint32_t next = k + (uint32_t)after.shift;
+    struct amx_chunk *chunk = &m->chunks[w->made++ % 3];
 
-    m->few.now = w + ((size_t)panel * p->k + k) * PANEL;
-    m->few.next = after.some ? w + ((size_t)after.panel * p->k + next) * PANEL : m->few.now;
-    CPU_NAME(amx_add_few)(m, panel, columns, k > 0);
-}
-
-static void add_panel(const struct cpu_args *a, struct amx_item *m, uint32_t panel, uint32_t k, bool last, struct after after)
-{
-    const struct gemm_params *p = a->params;
-    uint32_t columns = least(p->cols - (m->item.panel + panel) * PANEL, PANEL);
-
-    if (m->few.rows) multiply_few(a, m, panel, columns, k, after);
-    else multiply(a, m, panel, columns, k, after);
-    if (last) CPU_NAME(gemm_store)(a, &m->item, panel, 0, m->item.rows);
-}
-
-/* Of a chunk whose panels come one after the other: the next one, or the first one in the next chunk. */
-static struct after after_panel(const struct gemm_item *it, uint32_t panel, bool last, uint32_t chunk)
-{
-    if (panel + 1 < it->panels) return (struct after) { true, panel + 1, 0 };
-    return (struct after) { !last, 0, (int32_t)chunk };
-}
-
-static void run_block(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m,
-                      uint32_t products)
-{
-    const struct gemm_params *p = a->params;
-    uint32_t all = p->c1 + p->c2 + p->c3, channels;
-
-    CPU_NAME(amx_begin_block)(a, plan, index, m);
-    m->few.rows = false;
-    for (uint32_t c = 0; c < all; c += channels) {
-        choose_products(m, products, c >= p->c1);
-        channels = CPU_NAME(amx_load_channels)(a, m, c);
-        bool last = c + channels == all;
-        for (uint32_t panel = 0; panel < m->item.panels; panel++)
-            add_panel(a, m, panel, c, last, after_panel(&m->item, panel, last, channels));
+    chunk->products = k < (w->blocks ? p->c1 : it->taps_k) ? w->products : 3;
+    if (w->blocks) {
+        CPU_NAME(amx_block_chunk)(a, m, k, chunk);
+        return chunk;
     }
+    chunk->k = k;
+    chunk->end = k + gemm_length(it, k);
+    chunk->steps = parts(chunk->end - k, STEP);
+    CPU_NAME(gemm_block)(a, it, k, chunk->end - k, &chunk->runs);
+    return chunk;
 }
 
-/* Panel after panel, by inputs that are loaded once for all of them, and for the next item where it has the same rows. */
-static void run_whole(const struct cpu_args *a, struct amx_item *m, uint32_t rows, uint32_t products)
+/* The unit after one; its chunk is made unless it is the same. */
+static struct amx_unit unit_after(const struct cpu_args *a, struct amx_item *m, struct walk *w, struct amx_unit u)
 {
-    struct gemm_item *it = &m->item;
+    bool last_chunk = !u.chunk || u.chunk->end == w->k, last_panel = u.panel + 1 == m->item.panels;
 
-    choose_products(m, products, false);
-    for (; it->panels > 0; it->panels--, it->panel++, m->kept = rows)
-        for (uint32_t k = 0, length; k < it->k; k += length) {
-            length = gemm_length(it, k);
-            bool last = k + length == it->k;
-            m->chunk = m->inputs + (size_t)k * it->room * m->numbers;
-            CPU_NAME(gemm_block)(a, it, k, length);
-            CPU_NAME(amx_lay_out_rows)(m, length);
-            if (m->kept != rows) CPU_NAME(amx_load_rows)(a->params, m);
-            add_panel(a, m, 0, k, last,
-                      last ? (struct after) { it->panels > 1, 1, -(int32_t)k } : (struct after) { true, 0, (int32_t)length });
-        }
+    if (!u.chunk || (last_chunk && last_panel)) return (struct amx_unit) { 0 };
+    if (w->whole && !last_chunk) return (struct amx_unit) { make_chunk(a, m, w, u.chunk->end), u.panel };
+    if (w->whole) return (struct amx_unit) { u.chunk->k == 0 ? u.chunk : make_chunk(a, m, w, 0), u.panel + 1 };
+    if (!last_panel) return (struct amx_unit) { u.chunk, u.panel + 1 };
+    return (struct amx_unit) { make_chunk(a, m, w, u.chunk->end), 0 };
 }
 
-/* Chunk after chunk, by inputs that are loaded for each. */
-static void run_chunks(const struct cpu_args *a, struct amx_item *m, uint32_t products)
+/* A chunk's inputs, at its first panel: where they lie there whole, they may from the last item on. */
+static void load_inputs(const struct cpu_args *a, struct amx_item *m, const struct walk *w, const struct amx_chunk *chunk,
+                        bool first)
 {
-    struct gemm_item *it = &m->item;
+    m->numbers = chunk->products == 3 ? 2 : 1;
+    m->at = m->inputs + (w->whole ? (size_t)chunk->k * m->item.room * m->numbers : 0);
+    if (w->blocks && first) CPU_NAME(amx_load_block)(a, m, chunk);
+    if (w->blocks) return;
+    CPU_NAME(amx_lay_out_rows)(m, chunk);
+    if (first && !(w->whole && m->kept == w->rows)) CPU_NAME(amx_load_rows)(a->params, m, chunk);
+}
 
-    m->chunk = m->inputs;
-    for (uint32_t k = 0, length; k < it->k; k += length) {
-        length = gemm_length(it, k);
-        bool last = k + length == it->k;
-        choose_products(m, products, k >= it->taps_k);
-        CPU_NAME(gemm_block)(a, it, k, length);
-        CPU_NAME(amx_lay_out_rows)(m, length);
-        CPU_NAME(amx_load_rows)(a->params, m);
-        for (uint32_t panel = 0; panel < it->panels; panel++)
-            add_panel(a, m, panel, k, last, after_panel(it, panel, last, length));
+/* Where inputs lie there whole, a panel's sums are stored before the next one's are made. */
+static void run_units(const struct cpu_args *a, struct amx_item *m, struct walk *w)
+{
+    const struct gemm_item *it = &m->item;
+    struct amx_unit units[3] = { { make_chunk(a, m, w, 0), 0 } };
+
+    m->ready = false;
+    m->side = 0;
+    for (units[1] = unit_after(a, m, w, units[0]); units[0].chunk; units[0] = units[1], units[1] = units[2]) {
+        const struct amx_unit *u = &units[0];
+        units[2] = unit_after(a, m, w, units[1]);
+        load_inputs(a, m, w, u->chunk, u->panel == 0);
+        float *sums = m->item.sums + (w->whole ? 0 : (size_t)u->panel * it->room * PANEL);
+        if (w->few) CPU_NAME(amx_multiply_few)(a, m, units, sums);
+        else CPU_NAME(amx_multiply)(a, m, units, sums);
+        if (u->chunk->end == w->k) CPU_NAME(gemm_store)(a, it, sums, it->panel + u->panel, 0, it->rows);
     }
-}
-
-static void run_rows(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m,
-                     uint32_t products)
-{
-    const struct gemm_params *p = a->params;
-    uint32_t rows = 1 + index / parts(parts(p->cols, PANEL), plan->panels);
-
-    CPU_NAME(gemm_begin)(a, plan, index, chunk_of(p, products), &m->item);
-    m->few = (struct amx_few) { .rows = CPU_NAME(amx_has_few)(p, m->item.rows) };
-    if (whole_fits(p, m->item.room, products)) run_whole(a, m, rows, products);
-    else run_chunks(a, m, products);
+    m->kept = w->whole ? w->rows : 0;
 }
 
 static void run(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t index, struct amx_item *m, uint32_t products)
 {
     static const struct amx_config config = AMX_ALL_TILES;
+    const struct gemm_params *p = a->params;
+    struct walk w = { .blocks = CPU_NAME(amx_has_blocks)(p), .rows = 1 + index / parts(parts(p->cols, PANEL), plan->panels),
+                      .products = products };
 
     _tile_loadconfig(&config);
-    if (CPU_NAME(amx_has_blocks)(a->params)) run_block(a, plan, index, m, products);
-    else run_rows(a, plan, index, m, products);
+    if (w.blocks) {
+        CPU_NAME(amx_begin_block)(a, plan, index, m);
+        w.k = p->c1 + p->c2 + p->c3;
+    } else {
+        CPU_NAME(gemm_begin)(a, plan, index, chunk_of(p, plan, products), &m->item);
+        w.few = CPU_NAME(amx_has_few)(p, m->item.rows);
+        w.whole = whole_fits(p, m->item.room, products);
+        w.k = m->item.k;
+    }
+    run_units(a, m, &w);
     _tile_release();
 }
 

@@ -12,21 +12,26 @@ enum {
     FAR_STEPS = 2,                     /* from weights that are converted to those that memory is asked for */
 };
 
+struct weights {
+    const uint16_t *now, *next;        /* of the chunk at hand, and of that after it; NULL: none */
+    uint32_t steps;                    /* of the chunk at hand */
+};
+
+struct meanwhile {                     /* what vectors do: convert a step */
+    const uint16_t *from, *far;        /* far ones are asked for */
+    uint16_t *to;
+    uint32_t pair, pairs;
+    uint32_t visits, due;              /* so many visits, and what of the pairs is due, in 1 / visits */
+};
+
 bool CPU_NAME(amx_has_few)(const struct gemm_params *p, uint32_t rows)
 {
     return rows <= FEW_ROWS && !(p->flags & (GEMM_PHASES | GEMM_WINOGRAD)) && p->kernel_h * p->kernel_w * p->c1 % STEP == 0 &&
            (p->c2 + p->c3) % STEP == 0;
 }
 
-/* Weights are fp16 numbers, whose 11 bits are those of two bf16 ones. */
-VEC_INLINE void split_pair_16(__m512i *high, __m512i *low, __m512 even, __m512 odd)
-{
-    *high = take_pair_16(&even, &odd);
-    *low = _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(even), 16), _mm512_castps_si512(odd));
-}
-
 /* The next two rows of w; those of some steps on are asked for. */
-VEC_INLINE void turn_pair(struct amx_few *f, const bool single)
+VEC_INLINE void turn_pair(struct meanwhile *f, const bool single)
 {
     const uint32_t size = single ? 2 * TILE : 4 * TILE;            /* of a step */
     const uint16_t *w = f->from + (size_t)f->pair * 2 * PANEL, *far = f->far + (size_t)f->pair * 2 * PANEL;
@@ -47,89 +52,93 @@ VEC_INLINE void turn_pair(struct amx_few *f, const bool single)
 }
 
 /* Their share of a few products. */
-VEC_INLINE void turn_some(struct amx_few *f, const bool single)
+VEC_INLINE void visit(struct meanwhile *f, const bool single)
 {
     for (f->due += f->pairs; f->due >= f->visits; f->due -= f->visits) turn_pair(f, single);
 }
 
 /* add_step, and so many weights meanwhile. */
-VEC_INLINE void add_and_turn(struct amx_few *f, const uint16_t *high, const uint16_t *low, const uint16_t *right, const int products)
+VEC_INLINE void add_and_visit(struct meanwhile *f, const uint16_t *high, const uint16_t *low, const uint16_t *right,
+                              const int products)
 {
     load_left(high);
     if (products > 1) {
         load_right(right + 2 * TILE);
-        turn_some(f, false);
+        visit(f, false);
         add_products();
     }
     load_right(right);
-    turn_some(f, products == 1);
+    visit(f, products == 1);
     add_products();
     if (products < 3) return;
     load_left(low);
-    turn_some(f, false);
+    visit(f, false);
     add_products();
 }
 
 /* Step s of the chunk. */
-VEC_INLINE void multiply_step(struct amx_item *m, struct amx_few *f, const uint16_t *weights, float *sums, uint32_t s,
+VEC_INLINE void multiply_step(const struct amx_item *m, struct meanwhile *f, const uint16_t *weights, float *sums, uint32_t s,
                               uint32_t strips, bool add, const int products)
 {
     tile_fence();
     for (uint32_t c = 0; c < strips; c++, weights += products == 1 ? 2 * TILE : 4 * TILE)
         for (uint32_t r = 0; r < m->item.rows; r += STRIP) {
-            const uint16_t *inputs = m->chunk + (size_t)r / STRIP * m->next_strip + (size_t)s * m->next_slot;
+            const uint16_t *inputs = m->at + (size_t)r / STRIP * m->next_strip + (size_t)s * m->next_slot;
             float *to = sums + (size_t)r * PANEL + c * STRIP;
             if (add) load_sums(to, PANEL);
             else zero_sums();
-            add_and_turn(f, inputs, inputs + m->next_number, weights, products);
+            add_and_visit(f, inputs, inputs + m->next_number, weights, products);
             store_sums(to, PANEL);
         }
     tile_fence();
 }
 
-/* Weights of the chunk's step s, or behind its last of the next chunk's. */
-static const uint16_t *weights_at(const struct amx_few *f, const struct amx_item *m, uint32_t s)
+/* Weights of the chunk's step s, or behind its last of the next chunk's; NULL: none. */
+static const uint16_t *weights_at(const struct weights *w, uint32_t s)
 {
-    return s < m->steps ? f->now + (size_t)s * STEP * PANEL : f->next + (size_t)(s - m->steps) * STEP * PANEL;
+    if (s < w->steps) return w->now + (size_t)s * STEP * PANEL;
+    return w->next ? w->next + (size_t)(s - w->steps) * STEP * PANEL : NULL;
 }
 
-/* Sets out to convert step s. */
-static void turn_from(struct amx_few *f, struct amx_item *m, uint32_t s, uint32_t visits)
+/* Sets out to convert step s to the other side. */
+static struct meanwhile set_out(struct amx_item *m, const struct weights *w, uint32_t s, uint32_t visits)
 {
-    f->from = weights_at(f, m, s);
-    f->far = weights_at(f, m, s + FAR_STEPS);
-    f->slot ^= 1;
-    f->to = m->panel + f->slot * PANEL / STRIP * 4 * TILE;
-    f->pair = f->due = 0;
-    f->pairs = s < m->steps || f->next != f->now ? PAIRS : 0;
-    f->visits = visits;
+    const uint16_t *from = weights_at(w, s), *far = weights_at(w, s + FAR_STEPS);
+
+    m->side ^= 1;
+    return (struct meanwhile) { .from = from, .far = far ? far : from, .to = m->panel[m->side], .pairs = from ? PAIRS : 0,
+                                .visits = visits };
 }
 
-VEC_INLINE void add_few(struct amx_item *m, float *sums, uint32_t strips, bool add, const int products)
+VEC_INLINE void multiply(struct amx_item *m, const struct weights *w, float *sums, uint32_t strips, bool add, const int products)
 {
-    struct amx_few *f = &m->few;
     uint32_t visits = strips * parts(m->item.rows, STRIP) * (uint32_t)products;
 
-    if (f->ready != f->now) {
-        turn_from(f, m, 0, 1);
-        turn_some(f, products == 1);
+    if (!m->ready) {
+        struct meanwhile first = set_out(m, w, 0, 1);
+        visit(&first, products == 1);
     }
-    for (uint32_t s = 0; s < m->steps; s++) {
-        const uint16_t *weights = f->to;
-        turn_from(f, m, s + 1, visits);
-        multiply_step(m, f, weights, sums, s, strips, add || s > 0, products);
+    for (uint32_t s = 0; s < w->steps; s++) {
+        const uint16_t *weights = m->panel[m->side];
+        struct meanwhile f = set_out(m, w, s + 1, visits);
+        multiply_step(m, &f, weights, sums, s, strips, add || s > 0, products);
     }
-    f->ready = f->next;
 }
 
-void CPU_NAME(amx_add_few)(struct amx_item *m, uint32_t panel, uint32_t columns, bool add)
+void CPU_NAME(amx_multiply_few)(const struct cpu_args *a, struct amx_item *m, const struct amx_unit units[3], float *sums)
 {
-    float *sums = m->item.sums + (size_t)panel * m->item.room * PANEL;
-    uint32_t strips = parts(columns, STRIP);
+    const struct gemm_params *p = a->params;
+    const struct amx_chunk *chunk = units[0].chunk, *next = units[1].chunk;
+    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)m->item.panel * p->k * PANEL;
+    uint32_t strips = parts(least(p->cols - (m->item.panel + units[0].panel) * PANEL, PANEL), STRIP);
+    bool goes_on = amx_alike(chunk, next);
+    struct weights weights = { .now = w + ((size_t)units[0].panel * p->k + chunk->k) * PANEL, .steps = chunk->steps };
 
-    if (m->products == 3) add_few(m, sums, strips, add, 3);
-    else if (m->products == 2) add_few(m, sums, strips, add, 2);
-    else add_few(m, sums, strips, add, 1);
+    if (goes_on) weights.next = w + ((size_t)units[1].panel * p->k + next->k) * PANEL;
+    if (chunk->products == 3) multiply(m, &weights, sums, strips, chunk->k > 0, 3);
+    else if (chunk->products == 2) multiply(m, &weights, sums, strips, chunk->k > 0, 2);
+    else multiply(m, &weights, sums, strips, chunk->k > 0, 1);
+    m->ready = goes_on;
 }
 
 #else

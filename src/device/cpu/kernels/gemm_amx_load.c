@@ -91,7 +91,7 @@ void CPU_NAME(amx_begin_block)(const struct cpu_args *a, const struct cpu_plan *
     it->rows = (m->block.h - 1) * m->block.pitch + m->block.w;
     it->room = parts(it->rows, SUM_ROWS) * SUM_ROWS;
     it->taps_k = (c.phases == 4 ? 4 : p->kernel_h * p->kernel_w) * p->c1;
-    m->chunk = m->inputs;
+    m->at = m->inputs;
     find_places(p, m);
 }
 
@@ -110,7 +110,7 @@ VEC_INLINE void load_elements(const struct amx_item *m, uint16_t *to, const void
 /* `length` elements, a multiple of STEP, to one pixel of the slots from `slot` on. Those `ahead` elements on come soon. */
 static void load_pixel(struct amx_item *m, uint32_t slot, uint32_t pixel, const void *from, uint32_t length, size_t ahead)
 {
-    uint16_t *to = m->chunk + (size_t)pixel / STRIP * m->next_strip + pixel % STRIP * STEP + (size_t)slot * m->next_slot;
+    uint16_t *to = m->at + (size_t)pixel / STRIP * m->next_strip + pixel % STRIP * STEP + (size_t)slot * m->next_slot;
 
     if (m->item.f16 && m->numbers == 2) load_elements(m, to, from, length, ahead, true, true);
     else if (m->item.f16) load_elements(m, to, from, length, ahead, true, false);
@@ -145,148 +145,103 @@ static void lay_out(struct amx_item *m, uint32_t channels, uint32_t pixels)
     m->next_strip = STRIP * STEP;
     m->next_slot = pixels * STEP;
     m->next_number = channels / STEP * m->next_slot;
-    m->item.run_count = m->steps = 0;
 }
 
-/* A run of all the slots, seen `pixel` on. */
-static void add_steps(struct amx_item *m, uint32_t channels, uint32_t pixel)
+/* Steps of a tap that sees the slots `pixel` on. */
+static uint32_t add_steps(struct amx_item *m, uint32_t step, uint32_t channels, uint32_t pixel)
 {
-    for (uint32_t slot = 0; slot < channels / STEP; slot++, m->steps++) {
-        m->slot[m->steps] = slot;
-        m->pixel[m->steps] = pixel;
+    for (uint32_t slot = 0; slot < channels / STEP; slot++, step++) {
+        m->slot[step] = slot;
+        m->pixel[step] = pixel;
     }
+    return step;
 }
 
-/* Channels of x1, which all taps see. */
-static uint32_t load_taps(const struct cpu_args *a, struct amx_item *m, uint32_t first)
+void CPU_NAME(amx_block_chunk)(const struct cpu_args *a, const struct amx_item *m, uint32_t first, struct amx_chunk *chunk)
 {
     const struct gemm_params *p = a->params;
-    struct gemm_item *it = &m->item;
-    uint32_t taps = it->taps_k / p->c1, most = m->numbers == 1 && taps > 4 ? STEP : CHUNK_CHANNELS;
-    uint32_t channels = least(p->c1 - first, most);
+    const struct gemm_item *it = &m->item;
+    uint32_t taps = it->taps_k / p->c1, most = chunk->products == 1 && taps > 4 ? STEP : CHUNK_CHANNELS;
+    struct gemm_runs *runs = &chunk->runs;
 
-    lay_out(m, channels, it->room + (taps / it->kernel_w - 1) * m->block.pitch + it->kernel_w - 1);
-    load_block(p, m, stored_at(a->reads[0], first, a->f16), channels);
-    for (uint32_t tap = 0; tap < taps; tap++) {
-        struct gemm_run *run = &it->runs[it->run_count++];
-        *run = (struct gemm_run) { .ky = (int32_t)(tap / it->kernel_w), .kx = (int32_t)(tap % it->kernel_w),
-                                   .length = channels };
-        CPU_NAME(gemm_run_weights)(p, it, run, first);
-        add_steps(m, channels, tap / it->kernel_w * m->block.pitch + tap % it->kernel_w);
+    chunk->k = first;
+    if (first >= p->c1) {                        /* of x2 and x3, of which a row sees its own */
+        runs->count = 1;
+        CPU_NAME(gemm_own_run)(a, it, runs->run, first - p->c1, CHUNK / 4);
+        chunk->end = first + runs->run->length;
+        chunk->steps = runs->run->length / STEP;
+        return;
     }
-    return channels;
+    chunk->end = least(p->c1, first + most);     /* of x1, which all taps see */
+    chunk->steps = taps * (chunk->end - first) / STEP;
+    for (runs->count = 0; runs->count < taps; runs->count++) {
+        struct gemm_run *run = &runs->run[runs->count];
+        *run = (struct gemm_run) { .ky = (int32_t)(runs->count / it->kernel_w), .kx = (int32_t)(runs->count % it->kernel_w),
+                                   .length = chunk->end - first };
+        CPU_NAME(gemm_run_weights)(p, it, run, first);
+    }
 }
 
-/* Channels of x2 and x3, of which a row sees its own. */
-static uint32_t load_own(const struct cpu_args *a, struct amx_item *m, uint32_t first)
+static void load_taps(const struct cpu_args *a, struct amx_item *m, const struct amx_chunk *chunk)
 {
-    struct gemm_item *it = &m->item;
-    struct gemm_run *run = it->runs;
+    const struct gemm_item *it = &m->item;
+    uint32_t taps = chunk->runs.count, channels = chunk->end - chunk->k, step = 0;
 
-    CPU_NAME(gemm_own_run)(a, it, run, first, CHUNK / 4);
+    lay_out(m, channels, it->room + (taps / it->kernel_w - 1) * m->block.pitch + it->kernel_w - 1);
+    load_block(a->params, m, stored_at(a->reads[0], chunk->k, a->f16), channels);
+    for (uint32_t tap = 0; tap < taps; tap++)
+        step = add_steps(m, step, channels, tap / it->kernel_w * m->block.pitch + tap % it->kernel_w);
+}
+
+static void load_own(const struct cpu_args *a, struct amx_item *m, const struct gemm_run *run)
+{
+    const struct gemm_item *it = &m->item;
+
     lay_out(m, run->length, it->room);
-    it->run_count = 1;
     for (uint32_t r = 0; r < it->rows; r++) {
         const void *from = it->places[r].out == GEMM_NO_ROW ? zeros : CPU_NAME(gemm_pixel)(a->params, it, run, &it->places[r]);
         load_pixel(m, 0, r, from, run->length, AHEAD * run->stride);
     }
-    add_steps(m, run->length, 0);
-    return run->length;
+    add_steps(m, 0, run->length, 0);
 }
 
-uint32_t CPU_NAME(amx_load_channels)(const struct cpu_args *a, struct amx_item *m, uint32_t first)
+void CPU_NAME(amx_load_block)(const struct cpu_args *a, struct amx_item *m, const struct amx_chunk *chunk)
 {
-    const struct gemm_params *p = a->params;
-    return first < p->c1 ? load_taps(a, m, first) : load_own(a, m, first - p->c1);
+    if (chunk->runs.run->own) load_own(a, m, chunk->runs.run);
+    else load_taps(a, m, chunk);
 }
 
-void CPU_NAME(amx_lay_out_rows)(struct amx_item *m, uint32_t length)
+/* ---- rows ------------------------------------------------------------------------- */
+
+void CPU_NAME(amx_lay_out_rows)(struct amx_item *m, const struct amx_chunk *chunk)
 {
-    m->steps = parts(length, STEP);
     m->next_number = STRIP * STEP;
     m->next_slot = m->numbers * m->next_number;
-    m->next_strip = m->steps * m->next_slot;
-    for (uint32_t s = 0; s < m->steps; s++) {
+    m->next_strip = chunk->steps * m->next_slot;
+    for (uint32_t s = 0; s < chunk->steps; s++) {
         m->slot[s] = s;
         m->pixel[s] = 0;
     }
 }
 
 /* Runs that are whole steps go straight to their places, others by way of a whole row. */
-void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m)
+void CPU_NAME(amx_load_rows)(const struct gemm_params *p, struct amx_item *m, const struct amx_chunk *chunk)
 {
     const struct gemm_item *it = &m->item;
+    const struct gemm_runs *runs = &chunk->runs;
     float whole[SINGLE_CHUNK] = { 0 };
     uint32_t odd = 0;
 
-    for (uint32_t i = 0; i < it->run_count; i++) odd |= it->runs[i].length % STEP;
+    for (uint32_t i = 0; i < runs->count; i++) odd |= runs->run[i].length % STEP;
     for (uint32_t r = 0; r < it->rows; r++) {
-        for (uint32_t i = 0, k = 0; i < it->run_count; k += it->runs[i++].length) {
-            const void *from = CPU_NAME(gemm_pixel)(p, it, &it->runs[i], &it->places[r]);
-            if (odd) memcpy(stored_place(whole, k, it->f16), from, it->runs[i].length * stored_size(it->f16));
-            else load_pixel(m, k / STEP, r, from, it->runs[i].length, AHEAD * it->runs[i].stride);
+        for (uint32_t i = 0, k = 0; i < runs->count; k += runs->run[i++].length) {
+            const struct gemm_run *run = &runs->run[i];
+            const void *from = CPU_NAME(gemm_pixel)(p, it, run, &it->places[r]);
+            if (odd) memcpy(stored_place(whole, k, it->f16), from, run->length * stored_size(it->f16));
+            else load_pixel(m, k / STEP, r, from, run->length, AHEAD * run->stride);
         }
-        if (odd) load_pixel(m, 0, r, whole, m->steps * STEP, 0);
+        if (odd) load_pixel(m, 0, r, whole, chunk->steps * STEP, 0);
     }
-}
-
-/* ---- weights -------------------------------------------------------------------- */
-
-/* Of the panel's first strip; the second is `next` further on. */
-static inline uint16_t *panel_step(struct amx_item *m, uint32_t k)
-{
-    return m->panel + (size_t)(k / STEP) * m->next_step;
-}
-
-/* Rows i and i + 1 of a run of w, to row k of the panel. */
-VEC_INLINE void load_pair(struct amx_item *m, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t k,
-                          const bool single)
-{
-    const uint16_t *first = w + (size_t)(run->w[0] + i) * PANEL;
-    size_t next = (size_t)m->steps * m->next_step;
-    uint16_t *to = panel_step(m, k);
-
-#pragma GCC unroll 4
-    for (uint32_t c = 0; c < PANEL; c += 16) {
-        __m512 even = widen_16(first + c), odd = widen_16(first + c + PANEL);
-        for (uint32_t tap = 1; tap < run->w_count; tap++) {
-            const uint16_t *from = w + (size_t)(run->w[tap] + i) * PANEL + c;
-            even += widen_16(from);
-            odd += widen_16(from + PANEL);
-        }
-        if (single) store_rounded_pair(to + c / STRIP * next, k, c % STRIP, even, odd);
-        else store_pair(to + c / STRIP * next, k, c % STRIP, even, odd);
-    }
-}
-
-VEC_INLINE void load_zeros(struct amx_item *m, uint32_t k, const bool single)
-{
-    const __m512 none = _mm512_setzero_ps();
-
-    for (uint32_t c = 0; c < PANEL; c += 16) {
-        uint16_t *to = panel_step(m, k) + (size_t)(c / STRIP) * m->steps * m->next_step;
-        if (single) store_rounded_pair(to, k, c % STRIP, none, none);
-        else store_pair(to, k, c % STRIP, none, none);
-    }
-}
-
-VEC_INLINE void load_panel(const struct cpu_args *a, struct amx_item *m, uint32_t panel, const bool single)
-{
-    const struct gemm_params *p = a->params;
-    const struct gemm_item *it = &m->item;
-    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)(it->panel + panel) * p->k * PANEL;
-    uint32_t k = 0;
-
-    for (uint32_t r = 0; r < it->run_count; r++)
-        for (uint32_t i = 0; i < it->runs[r].length; i += 2, k += 2) load_pair(m, &it->runs[r], w, i, k, single);
-    for (; k < m->steps * STEP; k += 2) load_zeros(m, k, single);
-}
-
-void CPU_NAME(amx_load_panel)(const struct cpu_args *a, struct amx_item *m, uint32_t panel)
-{
-    m->next_step = m->products == 1 ? 2 * TILE : 4 * TILE;
-    if (m->products == 1) load_panel(a, m, panel, true);
-    else load_panel(a, m, panel, false);
 }
 
 #else

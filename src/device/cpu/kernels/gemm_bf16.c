@@ -12,6 +12,7 @@ enum { ROWS = 240, PANELS = 5 };       /* of an item at most: inputs, sums and w
 
 struct memory {
     struct gemm_item item;
+    struct gemm_runs runs;                                  /* of the block at hand */
     _Alignas(64) uint16_t inputs[ROWS * K_BLOCK];           /* [row][block] */
     _Alignas(64) float weights[K_BLOCK * PANEL];
     _Alignas(64) uint16_t panel[K_BLOCK * PANEL];         /* [block / 2][column][2] */
@@ -30,8 +31,8 @@ static void load_inputs(const struct gemm_params *p, struct memory *m, uint32_t 
 {
     for (uint32_t r = 0; r < m->item.rows; r++) {
         uint16_t *to = m->inputs + (size_t)r * length;
-        for (uint32_t i = 0; i < m->item.run_count; i++) {
-            const struct gemm_run *run = &m->item.runs[i];
+        for (uint32_t i = 0; i < m->runs.count; i++) {
+            const struct gemm_run *run = &m->runs.run[i];
             narrow_bf16(to, CPU_NAME(gemm_pixel)(p, &m->item, run, &m->item.places[r]), run->length);
             to += run->length;
         }
@@ -84,13 +85,13 @@ static void multiply_panel(const struct cpu_args *a, struct memory *m, uint32_t 
     uint32_t column = (it->panel + panel) * PANEL;
     float *sums = it->sums + (size_t)panel * it->room * PANEL;
 
-    CPU_NAME(gemm_weights)(a, it, panel, length, PANEL, m->weights);
+    CPU_NAME(gemm_weights)(a, it, &m->runs, panel, length, PANEL, m->weights);
     pair_weights(m->panel, m->weights, length);
     for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
         tile_bf16(m->inputs + (size_t)r * length, length, m->panel, sums + r * PANEL, k > 0, rows,
                   parts(least(p->cols - column, PANEL), VEC_WIDTH));
-        if (k + length == it->k) CPU_NAME(gemm_store)(a, it, panel, r, r + rows);
+        if (k + length == it->k) CPU_NAME(gemm_store)(a, it, sums, it->panel + panel, r, r + rows);
     }
 }
 
@@ -106,7 +107,7 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     CPU_NAME(gemm_begin)(a, plan, index, K_BLOCK, it);
     for (uint32_t k = 0, length; k < it->k; k += length) {
         length = gemm_length(it, k);
-        CPU_NAME(gemm_block)(a, it, k, length);
+        CPU_NAME(gemm_block)(a, it, k, length, &m->runs);
         load_inputs(a->params, m, length);
         for (uint32_t panel = 0; panel < it->panels; panel++) multiply_panel(a, m, panel, k, length);
     }

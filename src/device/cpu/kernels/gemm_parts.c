@@ -145,13 +145,15 @@ void CPU_NAME(gemm_own_run)(const struct cpu_args *a, const struct gemm_item *it
     CPU_NAME(gemm_run_weights)(p, it, run, c);
 }
 
-void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32_t first, uint32_t length)
+void CPU_NAME(gemm_block)(const struct cpu_args *a, const struct gemm_item *it, uint32_t first, uint32_t length,
+                          struct gemm_runs *runs)
 {
     const struct gemm_params *p = a->params;
-    uint32_t end = first + length, count = 0;
+    uint32_t end = first + length;
 
-    for (uint32_t k = first; k < end; k += it->runs[count++].length) {
-        struct gemm_run *run = &it->runs[count];
+    runs->count = 0;
+    for (uint32_t k = first; k < end; k += runs->run[runs->count++].length) {
+        struct gemm_run *run = &runs->run[runs->count];
         uint32_t tap = k / p->c1, c = k % p->c1;
         if (k >= it->taps_k) {
             CPU_NAME(gemm_own_run)(a, it, run, k - it->taps_k, end - k);
@@ -163,7 +165,6 @@ void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32
         };
         CPU_NAME(gemm_run_weights)(p, it, run, c);
     }
-    it->run_count = count;
 }
 
 const void *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_item *it, const struct gemm_run *run,
@@ -189,17 +190,17 @@ VEC_INLINE void widen_weights(float *to, const struct gemm_run *run, const uint1
     }
 }
 
-void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t length,
-                            uint32_t width, float *to)
+void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, const struct gemm_runs *runs, uint32_t panel,
+                            uint32_t length, uint32_t width, float *to)
 {
     const struct gemm_params *p = a->params;
     const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)(it->panel + panel) * p->k * PANEL;
     uint32_t k = 0;
 
-    for (uint32_t r = 0; r < it->run_count; r++)
-        for (uint32_t i = 0; i < it->runs[r].length; i++, k++)
+    for (uint32_t r = 0; r < runs->count; r++)
+        for (uint32_t i = 0; i < runs->run[r].length; i++, k++)
             for (uint32_t c = 0; c < PANEL; c += width)
-                widen_weights(to + (size_t)c * length + (size_t)k * width, &it->runs[r], w + c, i, width);
+                widen_weights(to + (size_t)c * length + (size_t)k * width, &runs->run[r], w + c, i, width);
 }
 
 static void geglu(float *v)
@@ -307,13 +308,11 @@ static void store_row(const struct cpu_args *a, const float *sums, size_t row, u
     store_zeros(a, row, p->act == ACT_GEGLU ? p->cols / 2 : p->cols);
 }
 
-void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t first,
+void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, const float *sums, uint32_t panel, uint32_t first,
                           uint32_t end)
 {
-    const float *sums = it->sums + (size_t)panel * it->room * PANEL;
-
     for (uint32_t i = first; i < end; i++)
         if (it->places[i].out != GEMM_NO_ROW)
-            store_row(a, sums + i * PANEL, it->places[i].out, it->places[i].image, (it->panel + panel) * PANEL);
+            store_row(a, sums + i * PANEL, it->places[i].out, it->places[i].image, panel * PANEL);
     vec_stored();
 }

@@ -39,6 +39,11 @@ struct gemm_run {              /* part of k inside one tap and one source */
     uint32_t w_count;
 };
 
+struct gemm_runs {                     /* of a block of k */
+    uint32_t count;
+    struct gemm_run run[MOST_RUNS];
+};
+
 struct gemm_item {
     uint32_t first, rows;              /* rows of y, or of a phase of it */
     uint32_t phase;                    /* 2 (oy % 2) + ox % 2; GEMM_WINOGRAD's part */
@@ -49,8 +54,6 @@ struct gemm_item {
     uint32_t block, own_block;         /* rows of w in a block of taps, and of the rest: no block has both */
     bool f16;                          /* inputs and y are f16 */
     struct gemm_place places[MOST_ROWS];
-    struct gemm_run runs[MOST_RUNS];   /* of the block at hand */
-    uint32_t run_count;
     uint32_t room;                     /* rows of a panel's sums: rows, up to a multiple of SUM_ROWS */
     _Alignas(64) float sums[MOST_SUMS];     /* [panel][room][column] */
 };
@@ -90,7 +93,8 @@ static inline uint32_t gemm_length(const struct gemm_item *it, uint32_t k)
 }
 
 /* Finds the runs of k in [k, k + length). */
-void CPU_NAME(gemm_block)(const struct cpu_args *a, struct gemm_item *it, uint32_t k, uint32_t length);
+void CPU_NAME(gemm_block)(const struct cpu_args *a, const struct gemm_item *it, uint32_t k, uint32_t length,
+                          struct gemm_runs *runs);
 
 /* The run of x2 or x3 that begins with channel c of both and has `most` of them at most. */
 void CPU_NAME(gemm_own_run)(const struct cpu_args *a, const struct gemm_item *it, struct gemm_run *run, uint32_t c,
@@ -103,12 +107,12 @@ void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_i
 const void *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_item *it, const struct gemm_run *run,
                                  const struct gemm_place *place);
 
-/* A panel's weights for the block at hand, in fp32: [PANEL / width][length][width] with length rows in the block. */
-void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t length,
-                            uint32_t width, float *to);
+/* A panel's weights for a block, in fp32: [PANEL / width][length][width] with length rows in the block. */
+void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, const struct gemm_runs *runs, uint32_t panel,
+                            uint32_t length, uint32_t width, float *to);
 
-/* Rows [first, end) of one of the item's panels to y: bias, per_image, activation, residual. */
-void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t first,
+/* Rows [first, end) of a panel to y: bias, per_image, activation, residual. sums: [item's rows][PANEL]; panel: of w. */
+void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, const float *sums, uint32_t panel, uint32_t first,
                           uint32_t end);
 
 #endif
