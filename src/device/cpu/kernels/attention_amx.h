@@ -1,4 +1,4 @@
-/* What attention on tiles works on: an item's groups of 32 queries and a block of keys and values, as they lie in a thread's
+/* What attention on tiles works on: an item's groups of 32 queries and a chunk of keys and values, as they lie in a thread's
  * memory, and how they come there. */
 #ifndef TINCT_CPU_ATTENTION_AMX_H
 #define TINCT_CPU_ATTENTION_AMX_H
@@ -9,17 +9,17 @@
 #if VEC_AMX
 
 enum {
-    BLOCK = 128,                       /* keys */
-    BLOCK_STEPS = BLOCK / STEP,
+    BLOCK = 128,                       /* keys of which a group's scores are softened together */
     SUMS = 16 * 16,                    /* floats of a tile */
+    MOST_CHUNK_BYTES = 512 * 1024,     /* of keys and values that are converted at a time */
     REST = 8,                          /* numbers of a row that fit into a step three times */
 };
 
 struct memory {
     uint32_t kept;                     /* whose keys and values lie here for all their queries: 1 + head.number; 0: nobody's */
-    _Alignas(64) float scores[2][2 * BLOCK / 16 * SUMS];               /* [2][key tile] tiles */
-    _Alignas(64) uint16_t weights[2][2 * BLOCK_STEPS * 2 * TILE];      /* [high, low][key step][2] tiles */
-    _Alignas(64) float before[STRIP][16];                              /* a group's weights before the block */
+    _Alignas(64) float scores[3][2 * BLOCK / 16 * SUMS];               /* of a piece, then its weights in their place */
+    _Alignas(64) float sums[STRIP][16];                                /* of a piece's weights */
+    uint32_t chunk;                    /* keys that are converted at a time */
     uint32_t steps;                    /* of a query's numbers, and a key's */
     uint32_t columns;                  /* tiles of head_dim */
     uint32_t heads;                    /* of an item; group i is of head i % heads */
@@ -30,14 +30,14 @@ struct memory {
 
 struct block {                         /* of one head's keys and values, in a thread's memory */
     uint16_t *keys;                    /* [key strip][step][2] tiles */
-    uint16_t *values;                  /* [high, low][tile of head_dim][key step] tiles */
+    uint16_t *values;                  /* [key step][high, low][tile of head_dim] tiles */
 };
 
 struct rows {                          /* a group, in a thread's memory */
     struct block block;                /* that it sees */
     uint16_t *queries;                 /* [step][2] tiles */
     float *sums;                       /* [2][tile of head_dim] tiles */
-    float *base;                       /* [STRIP][16]: minus the base, sixteen times */
+    float *base;                       /* [STRIP] */
     float *weight;                     /* [STRIP][16]: the sum of weights, in sixteen parts */
 };
 
@@ -51,30 +51,34 @@ static inline uint32_t steps_of(uint32_t head_dim, bool exact)
 
 static inline size_t group_bytes(uint32_t steps, uint32_t columns)
 {
-    return steps * 2 * TILE * sizeof(uint16_t) + columns * 2 * SUMS * sizeof(float) + 2 * STRIP * 16 * sizeof(float);
+    return steps * 2 * TILE * sizeof(uint16_t) + columns * 2 * SUMS * sizeof(float) + STRIP * 17 * sizeof(float);
 }
 
-static inline size_t keys_bytes(uint32_t steps)
+/* Of 32 keys and values, high and low. */
+static inline size_t strip_bytes(uint32_t head_dim, bool exact)
 {
-    return (size_t)BLOCK / STRIP * steps * 2 * TILE * sizeof(uint16_t);
+    return (steps_of(head_dim, exact) * 2 + parts(head_dim, 16) * (exact ? 2 : 1)) * TILE * sizeof(uint16_t);
 }
 
-static inline size_t values_bytes(uint32_t columns, bool exact)
+static inline uint32_t chunk_of(const struct attention_params *p, bool exact)
 {
-    return (size_t)(exact ? 2 : 1) * columns * BLOCK_STEPS * TILE * sizeof(uint16_t);
+    uint32_t fit = (uint32_t)(MOST_CHUNK_BYTES / strip_bytes(p->head_dim, exact)) * STRIP / BLOCK * BLOCK;
+
+    return p->k_rows <= BLOCK || fit < BLOCK ? BLOCK : least(fit, parts(p->k_rows, BLOCK) * BLOCK);
 }
 
-static inline size_t head_bytes(uint32_t head_dim, bool exact)
+static inline size_t head_bytes(const struct attention_params *p, bool exact)
 {
-    return keys_bytes(steps_of(head_dim, exact)) + values_bytes(parts(head_dim, 16), exact);
+    return chunk_of(p, exact) / STRIP * strip_bytes(p->head_dim, exact);
 }
 
-static inline void lay_out(struct memory *m, uint32_t head_dim, uint32_t heads, bool exact)
+static inline void lay_out(struct memory *m, const struct attention_params *p, uint32_t heads, bool exact)
 {
-    m->steps = steps_of(head_dim, exact);
-    m->columns = parts(head_dim, 16);
+    m->chunk = chunk_of(p, exact);
+    m->steps = steps_of(p->head_dim, exact);
+    m->columns = parts(p->head_dim, 16);
     m->heads = heads;
-    m->head_bytes = head_bytes(head_dim, exact);
+    m->head_bytes = head_bytes(p, exact);
     m->group_bytes = group_bytes(m->steps, m->columns);
     m->groups = m->rest + heads * m->head_bytes;
 }
@@ -82,7 +86,7 @@ static inline void lay_out(struct memory *m, uint32_t head_dim, uint32_t heads, 
 static inline struct block block_at(struct memory *m, uint32_t head)
 {
     unsigned char *at = m->rest + head * m->head_bytes;
-    return (struct block) { (uint16_t *)(void *)at, (uint16_t *)(void *)(at + keys_bytes(m->steps)) };
+    return (struct block) { (uint16_t *)(void *)at, (uint16_t *)(void *)at + (size_t)m->chunk / STRIP * m->steps * 2 * TILE };
 }
 
 static inline struct rows rows_at(struct memory *m, uint32_t group)
@@ -90,7 +94,7 @@ static inline struct rows rows_at(struct memory *m, uint32_t group)
     uint16_t *queries = (uint16_t *)(void *)(m->groups + group * m->group_bytes);
     float *sums = (float *)(void *)(queries + m->steps * 2 * TILE), *base = sums + m->columns * 2 * SUMS;
 
-    return (struct rows) { block_at(m, group % m->heads), queries, sums, base, base + STRIP * 16 };
+    return (struct rows) { block_at(m, group % m->heads), queries, sums, base, base + STRIP };
 }
 
 /* ---- operands ------------------------------------------------------------------- */
@@ -108,45 +112,55 @@ VEC_INLINE __m512 load_some(const void *from, __mmask16 some, const bool f16)
     return _mm512_maskz_loadu_ps(some, from);
 }
 
-/* Some of 32 elements to bf16, and what is missing to bf16 again. */
-VEC_INLINE void load_numbers(__m512i *high, __m512i *low, const void *from, uint32_t count, float scale, const bool f16,
+/* 32 numbers of a row that are there, from c on: all, or only REST of them. */
+struct part {
+    __mmask16 first, second;
+    bool rest;
+};
+
+VEC_INLINE struct part part_of(uint32_t head_dim, uint32_t c, const bool exact)
+{
+    return (struct part) { some_of(head_dim, c), some_of(head_dim, c + 16), exact && head_dim - c <= REST };
+}
+
+/* A part to bf16, and what is missing to bf16 again. */
+VEC_INLINE void load_numbers(__m512i *high, __m512i *low, const void *from, struct part part, __m512 scale, const bool f16,
                              const bool exact)
 {
-    __m512 a = load_some(from, some_of(count, 0), f16) * _mm512_set1_ps(scale);
-    __m512 b = load_some(stored_at(from, 16, f16), some_of(count, 16), f16) * _mm512_set1_ps(scale);
+    __m512 a = load_some(from, part.first, f16) * scale, b = load_some(stored_at(from, 16, f16), part.second, f16) * scale;
 
     *high = take_32(&a, &b);
     if (exact) *low = take_32(&a, &b);
 }
 
 /* What is left of a row: up to 8 numbers, of a query high, low and high ones, of a key high, high and low. */
-VEC_INLINE __m512i join_rest(__m512i high, __m512i low, const bool query)
+VEC_INLINE __m512i load_rest(const void *from, struct part part, __m512 scale, const bool f16, const bool query)
 {
-    __m128i h = _mm512_castsi512_si128(high), l = _mm512_castsi512_si128(low);
-    __m512i rest = _mm512_inserti32x4(_mm512_zextsi128_si512(h), query ? l : h, 1);
+    __m512 a = load_some(from, part.first, f16) * scale;
+    __m256i high = (__m256i)_mm512_cvtneps_pbh(a);
+    __m128i h = _mm256_castsi256_si128(high);
 
-    return _mm512_inserti32x4(rest, query ? h : l, 2);
+    a -= _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+    __m128i l = _mm256_castsi256_si128((__m256i)_mm512_cvtneps_pbh(a));
+    return _mm512_inserti32x4(_mm512_inserti32x4(_mm512_zextsi128_si512(h), query ? l : h, 1), query ? h : l, 2);
 }
 
 /* Queries beyond the last are zeros. */
 VEC_INLINE void load_queries(const struct attention_params *p, struct memory *m, uint32_t group, const void *q,
                              uint32_t queries, const bool f16, const bool exact)
 {
-    const float scale = p->scale * 1.44269504f;            /* powers are of 2 */
-    struct rows g = rows_at(m, group);
+    const __m512 scale = _mm512_set1_ps(p->scale * 1.44269504f);            /* powers are of 2 */
+    uint16_t *to = rows_at(m, group).queries;
 
-    for (uint32_t row = 0; row < STRIP; row++) {
-        uint16_t *to = g.queries + row / 16 * TILE + row % 16 * STEP;
-        for (uint32_t c = 0; c < p->head_dim; c += STEP) {
+    for (uint32_t c = 0; c < p->head_dim; c += STEP, to += (exact ? 4 : 2) * TILE) {
+        struct part part = part_of(p->head_dim, c, exact);
+        for (uint32_t row = 0; row < STRIP; row++) {
             const void *from = stored_at(q, (size_t)row * p->q_stride + c, f16);
-            __m512i high, low = _mm512_setzero_si512();
-            load_numbers(&high, &low, from, row < queries ? p->head_dim - c : 0, scale, f16, exact);
-            bool rest = exact && p->head_dim - c <= REST;
-            _mm512_store_si512(to, rest ? join_rest(high, low, true) : high);
-            to += 2 * TILE;
-            if (!exact || rest) continue;
-            _mm512_store_si512(to, low);
-            to += 2 * TILE;
+            __m512i high = _mm512_setzero_si512(), low = high;
+            if (row < queries && part.rest) high = load_rest(from, part, scale, f16, true);
+            else if (row < queries) load_numbers(&high, &low, from, part, scale, f16, exact);
+            _mm512_store_si512(to + row * STEP, high);
+            if (exact && !part.rest) _mm512_store_si512(to + 2 * TILE + row * STEP, low);
         }
     }
 }
@@ -186,48 +200,67 @@ VEC_INLINE void store_turned(uint16_t *tile, __m512i rows[16])
     for (int i = 0; i < 16; i++) _mm512_store_si512(tile + i * STEP, rows[i]);
 }
 
-/* Sixteen keys at a time become a tile's columns. Keys beyond the last are zeros. */
+/* Sixteen keys' numbers become a tile's columns. */
+VEC_INLINE void load_16_keys(const struct attention_params *p, uint16_t *to, const void *k, uint32_t keys, const bool f16,
+                             const bool exact)
+{
+    const __m512 one = _mm512_set1_ps(1);
+
+    for (uint32_t c = 0; c < p->head_dim; c += STEP, to += (exact ? 4 : 2) * TILE) {
+        struct part part = part_of(p->head_dim, c, exact);
+        __m512i high[16], low[16];
+        for (uint32_t i = 0; i < 16; i++) {
+            const void *from = stored_at(k, (size_t)i * p->k_stride + c, f16);
+            high[i] = low[i] = _mm512_setzero_si512();
+            if (i < keys && part.rest) high[i] = load_rest(from, part, one, f16, false);
+            else if (i < keys) load_numbers(&high[i], &low[i], from, part, one, f16, exact);
+        }
+        store_turned(to, high);
+        if (exact && !part.rest) store_turned(to + 2 * TILE, low);
+    }
+}
+
+/* Keys beyond the last are zeros. */
 VEC_INLINE void load_keys(const struct attention_params *p, const struct memory *m, struct block b, const void *k, uint32_t keys,
                           const bool f16, const bool exact)
 {
     for (uint32_t key = 0; key < parts(keys, STRIP) * STRIP; key += 16) {
         uint16_t *to = b.keys + key / STRIP * m->steps * 2 * TILE + key / 16 % 2 * TILE;
-        for (uint32_t c = 0; c < p->head_dim; c += STEP) {
-            bool rest = exact && p->head_dim - c <= REST;
-            __m512i high[16], low[16];
-            for (uint32_t i = 0; i < 16; i++) {
-                const void *from = stored_at(k, (size_t)(key + i) * p->k_stride + c, f16);
-                load_numbers(&high[i], &low[i], from, key + i < keys ? p->head_dim - c : 0, 1, f16, exact);
-                if (rest) high[i] = join_rest(high[i], low[i], false);
-            }
-            store_turned(to, high);
-            to += 2 * TILE;
-            if (!exact || rest) continue;
-            store_turned(to, low);
-            to += 2 * TILE;
+        const void *from = stored_at(k, (size_t)key * p->k_stride, f16);
+        if (key + 16 <= keys) load_16_keys(p, to, from, 16, f16, exact);
+        else load_16_keys(p, to, from, keys > key ? keys - key : 0, f16, exact);
+    }
+}
+
+/* A step's values: a tile's pairs are those of weights, value i and value i + 16. */
+VEC_INLINE void load_32_values(const struct attention_params *p, const struct memory *m, uint16_t *to, const void *v, uint32_t keys,
+                               const bool f16, const bool exact)
+{
+    for (uint32_t c = 0; c < m->columns; c++, to += TILE) {
+        __mmask16 some = some_of(p->head_dim, c * 16);
+        for (uint32_t i = 0; i < 16; i++) {
+            const void *first = stored_at(v, (size_t)i * p->v_stride + c * 16, f16);
+            const void *second = stored_at(first, (size_t)16 * p->v_stride, f16);
+            __m512 a = load_some(first, i < keys ? some : 0, f16), b = load_some(second, i + 16 < keys ? some : 0, f16);
+            __m512i high, low;
+            if (exact) pair_16(&high, &low, a, b);
+            else high = round_pair_16(a, b);
+            _mm512_store_si512(to + i * STEP, high);
+            if (exact) _mm512_store_si512(to + m->columns * TILE + i * STEP, low);
         }
     }
 }
 
-/* A tile's pairs are those of weights: value i and value i + 16. Values beyond the last are zeros. */
+/* Values beyond the last are zeros. */
 VEC_INLINE void load_values(const struct attention_params *p, const struct memory *m, struct block b, const void *v, uint32_t keys,
                             const bool f16, const bool exact)
 {
-    for (uint32_t s = 0; s < parts(keys, STEP); s++)
-        for (uint32_t i = 0; i < 16; i++) {
-            uint32_t first = s * STEP + i, second = first + 16;
-            for (uint32_t c = 0; c < m->columns; c++) {
-                uint16_t *to = b.values + (c * BLOCK_STEPS + s) * TILE + i * STEP;
-                __mmask16 some = some_of(p->head_dim, c * 16);
-                __m512 a = load_some(stored_at(v, (size_t)first * p->v_stride + c * 16, f16), first < keys ? some : 0, f16);
-                __m512 b = load_some(stored_at(v, (size_t)second * p->v_stride + c * 16, f16), second < keys ? some : 0, f16);
-                __m512i high, low;
-                if (exact) pair_16(&high, &low, a, b);
-                else high = round_pair_16(a, b);
-                _mm512_store_si512(to, high);
-                if (exact) _mm512_store_si512(to + m->columns * BLOCK_STEPS * TILE, low);
-            }
-        }
+    for (uint32_t key = 0; key < keys; key += STEP) {
+        uint16_t *to = b.values + key / STEP * m->columns * (exact ? 2 : 1) * TILE;
+        const void *from = stored_at(v, (size_t)key * p->v_stride, f16);
+        if (key + STEP <= keys) load_32_values(p, m, to, from, STEP, f16, exact);
+        else load_32_values(p, m, to, from, keys - key, f16, exact);
+    }
 }
 
 #endif
