@@ -1,4 +1,4 @@
-// gemm.h for software drivers: one workgroup is one subgroup and owns 16 rows x 8 LANES columns of y.
+// gemm.h for software drivers: one workgroup is one subgroup and owns ROWS rows x 8 LANES columns of y.
 //
 // Lane l owns columns 8 l .. 8 l + 7, all rows. K is walked 8 at a time: a lane reads two quads of its own row of x
 // (lane = row), which constant shuffles spread to all lanes, and its eight columns of w. The eight products of a row
@@ -18,6 +18,7 @@ layout(constant_id = 1) const bool ANY_CHANNELS = false;  // c1, c2 or c3 is no 
 layout(constant_id = 2) const bool SHORTCUT = false;      // c2 > 0
 layout(constant_id = 3) const uint ACT = 0u;              // one of gemm.h's
 layout(constant_id = 4) const uint FLAGS = 0u;            // of gemm.h, known here: the other side of an if is paid for
+layout(constant_id = 5) const uint ROWS = 16u;            // or 8, where y has no more
 const bool WINOGRAD = (FLAGS & GEMM_WINOGRAD) != 0u;      // w is f32
 const bool PHASES = false;               // summed again for every 16 rows, the weights cost what is saved
 
@@ -27,7 +28,6 @@ const bool PHASES = false;               // summed again for every 16 rows, the 
     type p; uint first_row, end_row
 #include "gemm.glsl"
 
-#define ROWS 16u
 #define FETCHES 2u                       // ROWS / LANES at most
 #define BLOCK 16u                        // tiles of rows
 

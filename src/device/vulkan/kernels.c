@@ -36,7 +36,7 @@ static uint32_t threads(const struct vulkan *v, uint32_t on_gpu)
 
 static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struct vk_plan *plan)
 {
-    const uint32_t rows = 16, lanes = v->limits.subgroup;
+    const uint32_t lanes = v->limits.subgroup, rows = p->rows <= 8 && lanes <= 8 ? 8 : 16;      /* a sum is the same in either */
     bool any_channels = p->c1 % 8 || p->c2 % 8 || p->c3 % 8;
     uint32_t parts = p->flags & GEMM_WINOGRAD ? 36 : 1;
 
@@ -45,6 +45,7 @@ static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struc
     constant(plan, p->c2 > 0);
     constant(plan, p->act);
     constant(plan, p->flags);
+    constant(plan, rows);
     plan->groups = (uint64_t)parts * div_up(p->rows / parts, rows) * div_up(p->cols, lanes * 8);
     plan->rounds = any_channels ? p->k : p->k / 8 + p->kernel_h * p->kernel_w * 4;
 }
