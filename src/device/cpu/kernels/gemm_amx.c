@@ -36,15 +36,17 @@ struct split {                         /* of rows and panels into items */
     uint32_t rows, panels, blocks, items;
 };
 
-/* How long the slowest thread takes, in about 50 ns for each step of k: inputs of strips, weights of panels, and their products.
- * An item's first weights are waited for, and its rows' places take time; a third of an item is what threads end apart. */
+/* How long the slowest thread takes, in about 50 ns for each step of k: inputs of strips, products of panels, and what of their
+ * weights tiles wait for. An item's first weights are waited for, and its rows' places take time; a third of an item is what
+ * threads end apart. */
 static uint32_t time_of(const struct cpu_args *a, const struct split *s, uint32_t products)
 {
     uint32_t strips = s->rows / STRIP, rounds = parts(s->items, a->threads);
-    uint32_t item = s->panels * (strips * (1 + products) + 4) + 2 * (strips + 4);
+    uint32_t inputs = strips * (products == 3 ? 5 : 3), weights = products == 3 ? 1 : 4;
+    uint32_t item = s->panels * (strips * (1 + products) + weights) + 2 * (strips + 4);
     bool whole = whole_fits(a->params, s->rows, products);
 
-    return rounds * item + (a->threads > 1 ? item / 3 : 0) + (whole ? least(rounds, s->blocks) : rounds) * strips * 3;
+    return rounds * item + (a->threads > 1 ? item / 3 : 0) + (whole ? least(rounds, s->blocks) : rounds) * inputs;
 }
 
 /* Where inputs are there whole, a panel's sums are stored before the next one's are made: an item may have any number of panels. */
