@@ -88,20 +88,28 @@ static inline uint16_t *columns_at(uint16_t *to, size_t next_strip, uint32_t c)
     return to + c / STRIP * next_strip + c % STRIP / 16 * TILE;
 }
 
-/* A pair that is a sum, or of zeros. */
-VEC_INLINE void turn_sum(struct weights s, uint16_t *to, size_t next_strip, const bool single)
+/* A pair that is a sum of so many, or of zeros. */
+VEC_INLINE void turn_sum_of(struct weights s, uint16_t *to, size_t next_strip, const uint32_t taps, const bool single)
 {
-    uint32_t taps = s.run ? s.run->w_count : 0;
+    const uint16_t *from[4] = { s.from };
 
+    for (uint32_t tap = 1; tap < taps; tap++) from[tap] = s.from + ((ptrdiff_t)s.run->w[tap] - (ptrdiff_t)s.run->w[0]) * PANEL;
     for (uint32_t c = 0; c < PANEL; c += 16) {
         __m512 even = _mm512_setzero_ps(), odd = _mm512_setzero_ps();
         for (uint32_t tap = 0; tap < taps; tap++) {
-            const uint16_t *from = s.from + ((ptrdiff_t)s.run->w[tap] - (ptrdiff_t)s.run->w[0]) * PANEL + c;
-            even += widen_16(from);
-            odd += widen_16(from + PANEL);
+            even += widen_16(from[tap] + c);
+            odd += widen_16(from[tap] + c + PANEL);
         }
         turn_16(columns_at(to, next_strip, c), even, odd, true, single);
     }
+}
+
+/* Of a phase's tap, of two or four taps of w. */
+VEC_INLINE void turn_sum(struct weights s, uint16_t *to, size_t next_strip, const bool single)
+{
+    if (!s.run) turn_sum_of(s, to, next_strip, 0, single);
+    else if (s.run->w_count == 2) turn_sum_of(s, to, next_strip, 2, single);
+    else turn_sum_of(s, to, next_strip, 4, single);
 }
 
 static __attribute__((noinline)) void turn_sum_exact(struct weights s, uint16_t *to, size_t next_strip)
