@@ -82,29 +82,12 @@ VEC_INLINE void split_pair_16(__m512i *high, __m512i *low, __m512 even, __m512 o
     *low = _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(even), 16), _mm512_castps_si512(odd));
 }
 
-/* pair_16 to a step of a right operand, [high, low][2] tiles: k and k + 1 of columns [c, c + 16), c < 32. */
-VEC_INLINE void store_pair(uint16_t *step, uint32_t k, uint32_t c, __m512 even, __m512 odd)
-{
-    uint16_t *to = step + (c / 16) * TILE + k % STEP * 16;
-    __m512i high, low;
-
-    pair_16(&high, &low, even, odd);
-    _mm512_store_si512(to, high);
-    _mm512_store_si512(to + 2 * TILE, low);
-}
-
 /* Two rows of 16 floats to pairs of bf16, rounded. */
 VEC_INLINE __m512i round_pair_16(__m512 even, __m512 odd)
 {
     static const uint16_t in_turn[32] = { 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
                                           8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31 };
     return _mm512_permutexvar_epi16(_mm512_loadu_si512(in_turn), (__m512i)_mm512_cvtne2ps_pbh(odd, even));
-}
-
-/* store_pair of high numbers alone. */
-VEC_INLINE void store_rounded_pair(uint16_t *step, uint32_t k, uint32_t c, __m512 even, __m512 odd)
-{
-    _mm512_store_si512(step + (c / 16) * TILE + k % STEP * 16, round_pair_16(even, odd));
 }
 
 /* ---- products: sums in registers 0 to 3, the right operand in 4 and 5, the left in 6 and 7 ------------ */
@@ -154,18 +137,25 @@ VEC_INLINE void add_products(void)
     _tile_dpbf16ps(3, 7, 5);
 }
 
-/* One step of 32 k: two tiles of the left operand's high and low numbers each, [high, low][2] of the right's. */
-VEC_INLINE void add_step(const uint16_t *high, const uint16_t *low, const uint16_t *right, const int products)
+struct meanwhile;                      /* what vectors do beside tiles: each user's own */
+
+/* One step of 32 k: two tiles of the left operand's high and low numbers each, [high, low][2] of the right's. Before each
+ * four products `visit` gives vectors their share, of right operands that are single numbers or not. */
+VEC_INLINE void add_step(const uint16_t *high, const uint16_t *low, const uint16_t *right, const int products,
+                         void (*const visit)(struct meanwhile *, bool single), struct meanwhile *w)
 {
     load_left(high);
     if (products > 1) {
         load_right(right + 2 * TILE);
+        visit(w, false);
         add_products();
     }
     load_right(right);
+    visit(w, products == 1);
     add_products();
     if (products < 3) return;
     load_left(low);
+    visit(w, false);
     add_products();
 }
 

@@ -16,6 +16,7 @@ enum {
     SINGLE_CHUNK = 2 * CHUNK,          /* twice as many where inputs and weights are single numbers */
     CACHE = 1300 * 1024,               /* bytes of the second one that an item's inputs, sums and weights take */
     STEPS = SINGLE_CHUNK / STEP,
+    PAIRS = STEP / 2,                  /* of a step: rows of w are converted in pairs */
     PANELS = 5,                        /* of a block at most */
     ITEMS = 4,                         /* for each thread; more would convert inputs more often */
     LINE_ROWS = 512,                   /* of an item that is no block, at most */
@@ -63,6 +64,24 @@ struct amx_item {
     _Alignas(64) uint16_t inputs[INPUTS];
     _Alignas(64) uint16_t panel[2][PANEL / STRIP * STEPS * 2 * TILE];   /* [strip][step][high, low][2] tiles */
 };
+
+/* Two rows of 16 weights to a panel. They are fp16 numbers; a sum of them is rounded to as many bits as two bf16 ones have. */
+VEC_INLINE void store_weights(uint16_t *to, __m512 even, __m512 odd, const bool sum, const bool single)
+{
+    __m512i high, low;
+
+    if (single) high = round_pair_16(even, odd);
+    else if (sum) pair_16(&high, &low, even, odd);
+    else split_pair_16(&high, &low, even, odd);
+    _mm512_store_si512(to, high);
+    if (!single) _mm512_store_si512(to + 2 * TILE, low);
+}
+
+/* Columns from c on of a panel's pair. */
+static inline uint16_t *columns_at(uint16_t *to, size_t next_strip, uint32_t c)
+{
+    return to + c / STRIP * next_strip + c % STRIP / 16 * TILE;
+}
 
 /* Products whose inputs lie as blocks of pixels. */
 bool CPU_NAME(amx_has_blocks)(const struct gemm_params *p);

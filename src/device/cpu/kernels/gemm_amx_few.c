@@ -7,10 +7,7 @@
 
 #if VEC_AMX
 
-enum {
-    PAIRS = STEP / 2,                  /* rows of w are converted in pairs */
-    FAR_STEPS = 2,                     /* from weights that are converted to those that memory is asked for */
-};
+enum { FAR_STEPS = 2 };                /* from weights that are converted to those that memory is asked for */
 
 struct weights {
     const uint16_t *now, *next;        /* of the chunk at hand, and of that after it; NULL: none */
@@ -40,14 +37,8 @@ VEC_INLINE void turn_pair(struct meanwhile *f, const bool single)
     f->pair++;
 #pragma GCC unroll 4
     for (uint32_t c = 0; c < PANEL; c += 16) {
-        uint16_t *at = to + c / STRIP * size + c % STRIP / 16 * TILE;
-        __m512 even = widen_16(w + c), odd = widen_16(w + c + PANEL);
-        __m512i high, low;
         _mm_prefetch((const char *)(far + c * 2), _MM_HINT_T1);
-        if (single) high = round_pair_16(even, odd);
-        else split_pair_16(&high, &low, even, odd);
-        _mm512_store_si512(at, high);
-        if (!single) _mm512_store_si512(at + 2 * TILE, low);
+        store_weights(columns_at(to, size, c), widen_16(w + c), widen_16(w + c + PANEL), false, single);
     }
 }
 
@@ -55,25 +46,6 @@ VEC_INLINE void turn_pair(struct meanwhile *f, const bool single)
 VEC_INLINE void visit(struct meanwhile *f, const bool single)
 {
     for (f->due += f->pairs; f->due >= f->visits; f->due -= f->visits) turn_pair(f, single);
-}
-
-/* add_step, and so many weights meanwhile. */
-VEC_INLINE void add_and_visit(struct meanwhile *f, const uint16_t *high, const uint16_t *low, const uint16_t *right,
-                              const int products)
-{
-    load_left(high);
-    if (products > 1) {
-        load_right(right + 2 * TILE);
-        visit(f, false);
-        add_products();
-    }
-    load_right(right);
-    visit(f, products == 1);
-    add_products();
-    if (products < 3) return;
-    load_left(low);
-    visit(f, false);
-    add_products();
 }
 
 /* Step s of the chunk. */
@@ -87,7 +59,7 @@ VEC_INLINE void multiply_step(const struct amx_item *m, struct meanwhile *f, con
             float *to = sums + (size_t)r * PANEL + c * STRIP;
             if (add) load_sums(to, PANEL);
             else zero_sums();
-            add_and_visit(f, inputs, inputs + m->next_number, weights, products);
+            add_step(inputs, inputs + m->next_number, weights, products, visit, f);
             store_sums(to, PANEL);
         }
     tile_fence();

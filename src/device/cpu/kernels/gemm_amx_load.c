@@ -91,7 +91,6 @@ void CPU_NAME(amx_begin_block)(const struct cpu_args *a, const struct cpu_plan *
     it->rows = (m->block.h - 1) * m->block.pitch + m->block.w;
     it->room = parts(it->rows, SUM_ROWS) * SUM_ROWS;
     it->taps_k = (c.phases == 4 ? 4 : p->kernel_h * p->kernel_w) * p->c1;
-    m->at = m->inputs;
     find_places(p, m);
 }
 

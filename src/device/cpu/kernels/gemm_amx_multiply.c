@@ -7,8 +7,6 @@
 
 #if VEC_AMX
 
-enum { PAIRS = STEP / 2 };             /* of rows of w, in a step */
-
 struct weights {                       /* of a unit, a pair of rows of w at a time */
     const struct gemm_runs *runs;
     const uint16_t *w;                 /* the panel's */
@@ -71,23 +69,6 @@ VEC_INLINE void ask_for_pair(struct weights *asked)
 
 /* ---- converted ------------------------------------------------------------------- */
 
-/* Weights are fp16 numbers; a sum of them is rounded to as many bits as two bf16 ones have. */
-VEC_INLINE void turn_16(uint16_t *to, __m512 even, __m512 odd, const bool sum, const bool single)
-{
-    __m512i high, low;
-
-    if (single) high = round_pair_16(even, odd);
-    else if (sum) pair_16(&high, &low, even, odd);
-    else split_pair_16(&high, &low, even, odd);
-    _mm512_store_si512(to, high);
-    if (!single) _mm512_store_si512(to + 2 * TILE, low);
-}
-
-static inline uint16_t *columns_at(uint16_t *to, size_t next_strip, uint32_t c)
-{
-    return to + c / STRIP * next_strip + c % STRIP / 16 * TILE;
-}
-
 /* A pair that is a sum of so many, or of zeros. */
 VEC_INLINE void turn_sum_of(struct weights s, uint16_t *to, size_t next_strip, const uint32_t taps, const bool single)
 {
@@ -100,7 +81,7 @@ VEC_INLINE void turn_sum_of(struct weights s, uint16_t *to, size_t next_strip, c
             even += widen_16(from[tap] + c);
             odd += widen_16(from[tap] + c + PANEL);
         }
-        turn_16(columns_at(to, next_strip, c), even, odd, true, single);
+        store_weights(columns_at(to, next_strip, c), even, odd, true, single);
     }
 }
 
@@ -133,7 +114,7 @@ VEC_INLINE void turn_pair(struct meanwhile *w, const bool single)
     if (s->run && s->run->w_count == 1)
 #pragma GCC unroll 4
         for (uint32_t c = 0; c < PANEL; c += 16)
-            turn_16(columns_at(to, w->next_strip, c), widen_16(s->from + c), widen_16(s->from + c + PANEL), false, single);
+            store_weights(columns_at(to, w->next_strip, c), widen_16(s->from + c), widen_16(s->from + c + PANEL), false, single);
     else if (single) turn_sum_single(*s, to, w->next_strip);
     else turn_sum_exact(*s, to, w->next_strip);
     go_on(s);
@@ -150,25 +131,6 @@ VEC_INLINE void visit(struct meanwhile *w, const bool single)
     }
 }
 
-/* add_step, and so many weights meanwhile. */
-VEC_INLINE void add_and_visit(struct meanwhile *w, const uint16_t *high, const uint16_t *low, const uint16_t *right,
-                              const int products)
-{
-    load_left(high);
-    if (products > 1) {
-        load_right(right + 2 * TILE);
-        visit(w, false);
-        add_products();
-    }
-    load_right(right);
-    visit(w, products == 1);
-    add_products();
-    if (products < 3) return;
-    load_left(low);
-    visit(w, false);
-    add_products();
-}
-
 /* Rows [first, first + STRIP) by one strip of the panel. */
 VEC_INLINE void multiply_strip(const struct amx_item *m, struct meanwhile *w, uint32_t first, const uint16_t *weights,
                                uint32_t steps, float *sums, bool add, const int products)
@@ -179,7 +141,7 @@ VEC_INLINE void multiply_strip(const struct amx_item *m, struct meanwhile *w, ui
     else zero_sums();
     for (uint32_t s = 0; s < steps; s++, weights += products == 1 ? 2 * TILE : 4 * TILE) {
         const uint16_t *inputs = strip + (size_t)m->slot[s] * m->next_slot + m->pixel[s] * STEP;
-        add_and_visit(w, inputs, inputs + m->next_number, weights, products);
+        add_step(inputs, inputs + m->next_number, weights, products, visit, w);
     }
     store_sums(sums, PANEL);
 }
