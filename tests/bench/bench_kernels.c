@@ -51,6 +51,8 @@ static const struct shape shapes[] = {
     { "attention 1024 d80 h8", ATTENTION, 2, 1024, 1024, 8, 80, 0 },
     { "attention 256 d80 h8", ATTENTION, 2, 256, 256, 8, 80, 0 },
     { "attention 256 d160 h8", ATTENTION, 2, 256, 256, 8, 160, 0 },
+    { "attention 64 d160 h8", ATTENTION, 2, 64, 64, 8, 160, 0 },
+    { "attention 64x77 d160 h8", ATTENTION, 2, 64, 77, 8, 160, 0 },
     { "attention 4096x77 d40 h8", ATTENTION, 2, 4096, 77, 8, 40, 0 },
     { "attention 1024x77 d40 h8", ATTENTION, 2, 1024, 77, 8, 40, 0 },
     { "attention 1024x77 d80 h8", ATTENTION, 2, 1024, 77, 8, 80, 0 },

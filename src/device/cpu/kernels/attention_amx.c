@@ -4,7 +4,7 @@
  * Numbers are sums of two bf16 ones, single ones with --precision fast. An item's queries are converted once, a chunk of keys and
  * values, as many as the second cache holds, once for all groups of the item. Weights are relative to a base of each query. Vectors
  * are as busy as tiles: so while a group's scores of a block of keys become weights, tiles multiply the next block's scores and the
- * last one's values, and what comes after the chunk is fetched into the cache. */
+ * last one's values. Nothing is fetched meanwhile: tiles' operands come from the second cache the same way, and wait for it. */
 #include "device/cpu/kernels/attention_amx_softmax.h"
 
 #if VEC_AMX
@@ -14,7 +14,6 @@ enum {
     MOST_GROUPS = 32,                  /* of an item */
     ITEMS_PER_THREAD = 4,
     MOST_KEPT_BYTES = 400 * 1024,      /* of keys and values that serve from item to item */
-    WIDEST_AHEAD = 256,                /* head_dim of which the cache has room for what comes next */
     LEAST_QUERIES = 256,               /* that pay for it */
 };
 
@@ -46,40 +45,6 @@ VEC_INLINE struct cpu_plan plan(const struct cpu_args *a, const bool exact)
     };
 }
 
-/* ---- ahead: what is read next comes into the cache while tiles multiply --------------- */
-
-struct area {                          /* rows, apart from each other */
-    const char *row;
-    size_t stride, size;               /* bytes */
-    uint32_t rows;
-};
-
-struct ahead {
-    struct area areas[3];              /* without rows where there is nothing to fetch */
-    uint32_t area, at_once;            /* the next one; rows */
-};
-
-static struct area area_of(const void *first, uint32_t stride, uint32_t columns, uint32_t rows, bool f16)
-{
-    return (struct area) { first, stride * stored_size(f16), columns * stored_size(f16), rows };
-}
-
-/* The next few rows. */
-VEC_INLINE void fetch_on(struct ahead *ahead)
-{
-    for (uint32_t i = 0; i < ahead->at_once && ahead->area < 3; i++) {
-        struct area *area = &ahead->areas[ahead->area];
-        if (!area->rows) {
-            ahead->area++;
-            continue;
-        }
-        for (size_t at = 0; at < area->size; at += 64) _mm_prefetch(area->row + at, _MM_HINT_T1);
-        _mm_prefetch(area->row + area->size - 1, _MM_HINT_T1);
-        area->row += area->stride;
-        area->rows--;
-    }
-}
-
 /* ---- products -------------------------------------------------------------------- */
 
 VEC_INLINE void multiply_scores(struct softening *w, const bool exact)
@@ -95,14 +60,13 @@ VEC_INLINE void multiply_scores(struct softening *w, const bool exact)
 }
 
 /* scores = a group's queries by a block's keys; those of another piece are softened meanwhile. */
-VEC_INLINE void score(const struct memory *m, const struct piece *piece, float *scores, struct softening *w, struct ahead *ahead,
+VEC_INLINE void score(const struct memory *m, const struct piece *piece, float *scores, struct softening *w,
                       const bool exact)
 {
     tile_fence();
     for (uint32_t strip = 0; strip < piece->steps; strip++) {
         const uint16_t *keys = piece->keys + strip * m->steps * 2 * TILE, *queries = piece->group.queries;
         float *to = scores + strip * 4 * SUMS;
-        fetch_on(ahead);
         zero_sums();
         for (uint32_t s = 0; s < m->steps; s++, keys += 2 * TILE, queries += 2 * TILE) {
             bool both = exact && s + 1 < m->steps;
@@ -160,7 +124,7 @@ VEC_INLINE void add_columns(const uint16_t *weights, const uint16_t *values, str
 
 /* sums [2][columns] (+)= weights by values of one to three tiles of head_dim from `column` on. */
 VEC_INLINE void add_some_values(const struct memory *m, const struct piece *piece, const uint16_t *weights, uint32_t column,
-                                struct softening *w, struct ahead *ahead, const int columns, const bool exact)
+                                struct softening *w, const int columns, const bool exact)
 {
     float *sums = piece->group.sums + column * SUMS, *more = sums + m->columns * SUMS;
     const uint16_t *values = piece->values + column * TILE;
@@ -184,7 +148,6 @@ VEC_INLINE void add_some_values(const struct memory *m, const struct piece *piec
         }
     }
     for (uint32_t s = 0; s < piece->steps; s++) {
-        fetch_on(ahead);
         for (int product = 0; product < (exact ? 3 : 1); product++)
             add_columns(weights + (s * 4 + (product == 2)) * TILE,
                         values + (s * (exact ? 2 : 1) + (product == 1)) * m->columns * TILE, w, columns, exact);
@@ -202,7 +165,7 @@ VEC_INLINE void add_some_values(const struct memory *m, const struct piece *piec
 }
 
 VEC_INLINE void add_values(const struct memory *m, const struct piece *piece, const float *in_place, struct softening *w,
-                           struct ahead *ahead, const bool exact)
+                           const bool exact)
 {
     const uint16_t *weights = (const uint16_t *)(const void *)in_place;
 
@@ -210,13 +173,13 @@ VEC_INLINE void add_values(const struct memory *m, const struct piece *piece, co
     for (uint32_t c = 0; c < m->columns;) {
         uint32_t left = m->columns - c;
         if (left > 2 && left != 4) {
-            add_some_values(m, piece, weights, c, w, ahead, 3, exact);
+            add_some_values(m, piece, weights, c, w, 3, exact);
             c += 3;
         } else if (left > 1) {
-            add_some_values(m, piece, weights, c, w, ahead, 2, exact);
+            add_some_values(m, piece, weights, c, w, 2, exact);
             c += 2;
         } else {
-            add_some_values(m, piece, weights, c, w, ahead, 1, exact);
+            add_some_values(m, piece, weights, c, w, 1, exact);
             c++;
         }
     }
@@ -224,21 +187,21 @@ VEC_INLINE void add_values(const struct memory *m, const struct piece *piece, co
 }
 
 /* All pieces of groups [c->from, c->end). */
-VEC_INLINE void add_chunk(struct memory *m, const struct chunk *c, struct ahead *ahead, const bool exact)
+VEC_INLINE void add_chunk(struct memory *m, const struct chunk *c, const bool exact)
 {
     struct piece piece = piece_at(m, c, c->from, 0, exact), last = piece, next = piece;
 
-    score(m, &piece, m->scores[0], NULL, ahead, exact);
+    score(m, &piece, m->scores[0], NULL, exact);
     for (uint32_t i = 0;; i++) {                     /* the next piece's scores, this one's softmax, the last one's values */
         float *scores = m->scores[i % 3], *next_scores = m->scores[(i + 1) % 3], *last_scores = m->scores[(i + 2) % 3];
         bool more = advance(m, c, &piece, &next, exact);
         struct softening w = softening_of(m, &piece, scores, exact);
         hide(c, &piece, scores);
         if (piece.first) set_bases(&piece, scores);
-        if (more) score(m, &next, next_scores, &w, ahead, exact);
-        if (i) add_values(m, &last, last_scores, &w, ahead, exact);
+        if (more) score(m, &next, next_scores, &w, exact);
+        if (i) add_values(m, &last, last_scores, &w, exact);
         if (soften_rest(&w, exact)) {
-            score(m, &piece, scores, NULL, ahead, exact);
+            score(m, &piece, scores, NULL, exact);
             hide(c, &piece, scores);
             for (uint32_t row = 0; row < STRIP; row++) raise_base(m, &piece, scores, row);
             w.pair = 0;
@@ -248,55 +211,83 @@ VEC_INLINE void add_chunk(struct memory *m, const struct chunk *c, struct ahead 
         last = piece;
         if (more) piece = next;
         else {
-            add_values(m, &last, scores, NULL, ahead, exact);
+            add_values(m, &last, scores, NULL, exact);
             return;
         }
     }
+}
+
+/* One by sixteen queries' sums of weights, which lie in sixteen parts each. */
+VEC_INLINE __m512 inverses(const float *weight, const bool exact)
+{
+    __m512i rows[16];
+
+    for (int i = 0; i < 16; i++) rows[i] = _mm512_load_si512(weight + i * 16);
+    turn_16(rows);
+    __m512 sum = _mm512_castsi512_ps(rows[0]);
+    for (int i = 1; i < 16; i++) sum += _mm512_castsi512_ps(rows[i]);
+    return _mm512_set1_ps(exact ? 1 : 1 + cut_bias) / sum;
+}
+
+VEC_INLINE void store_16(void *to, __mmask16 some, __m512 x, const bool f16)
+{
+    if (f16) _mm256_mask_storeu_epi16(to, some, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+    else if (some == 0xffff) _mm512_storeu_ps(to, x);
+    else _mm512_mask_storeu_ps(to, some, x);
 }
 
 /* y [queries][head_dim] = a group's sums, by the sum of its weights. */
 VEC_INLINE void store_rows(const struct attention_params *p, struct memory *m, uint32_t group, void *y, uint32_t queries,
                            const bool f16, const bool exact)
 {
+    const uint32_t whole = p->head_dim / 16, columns = m->columns;
+    const size_t stride = p->y_stride;
+    const __mmask16 rest = some_of(p->head_dim, whole * 16);
     struct rows g = rows_at(m, group);
+    _Alignas(64) float by[16];
 
     for (uint32_t row = 0; row < queries; row++) {
-        void *to = stored_place(y, (size_t)row * p->y_stride, f16);
-        const float *sums = g.sums + row / 16 * m->columns * SUMS + row % 16 * 16;
-        __m512 inverse = _mm512_set1_ps((exact ? 1 : 1 + cut_bias) / _mm512_reduce_add_ps(_mm512_load_ps(g.weight + row * 16)));
-        for (uint32_t c = 0; c < m->columns; c++) {
-            __m512 x = _mm512_load_ps(sums + c * SUMS) * inverse;
-            __mmask16 some = some_of(p->head_dim, c * 16);
-            if (f16) _mm256_mask_storeu_epi16(stored_place(to, c * 16, true), some, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
-            else _mm512_mask_storeu_ps(stored_place(to, c * 16, false), some, x);
-        }
+        if (row % 16 == 0) _mm512_store_ps(by, inverses(g.weight + row * 16, exact));
+        void *to = stored_place(y, row * stride, f16);
+        const float *sums = g.sums + row / 16 * columns * SUMS + row % 16 * 16;
+        __m512 inverse = _mm512_set1_ps(by[row % 16]);
+        for (uint32_t c = 0; c < whole; c++)
+            store_16(stored_place(to, c * 16, f16), 0xffff, _mm512_load_ps(sums + c * SUMS) * inverse, f16);
+        if (rest) store_16(stored_place(to, whole * 16, f16), rest, _mm512_load_ps(sums + whole * SUMS) * inverse, f16);
     }
 }
 
-/* During a chunk: the item's next one; during its last one what the thread's next item, most likely, begins with. */
-static struct ahead ahead_of(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, const struct memory *m,
-                             const struct chunk *c)
+/* Where a group's queries, or its rows of y, begin; and how many there are. */
+static size_t place_of(const struct attention_params *p, const struct memory *m, uint32_t group, uint32_t stride)
 {
-    const struct attention_params *p = a->params;
-    struct head h = head_of(a, plan, item), n = h;
-    uint32_t end = p->causal ? least(p->k_rows, h.first + h.rows) : p->k_rows, key = c->key + c->keys;
-    uint32_t places = (c->end - c->from) * parts(c->keys, STRIP) * (1 + parts(m->columns, 3));
-    uint32_t columns = m->heads * p->head_dim, rows = 0, queries = 0;
+    return (size_t)(group / m->heads * STRIP) * stride + group % m->heads * p->head_dim;
+}
 
-    if (p->head_dim > WIDEST_AHEAD) return (struct ahead) { .area = 0 };
-    if (key < end)
-        rows = least(end - key, m->chunk);
-    else if (item + a->threads < plan->items) {
-        n = head_of(a, plan, item + a->threads);
-        queries = n.rows;
-        key = 0;
-        if (n.number != h.number || p->k_rows > m->chunk) rows = least(p->k_rows, m->chunk);
+static uint32_t queries_of(const struct memory *m, const struct head *h, uint32_t group)
+{
+    return least(h->rows - group / m->heads * STRIP, STRIP);
+}
+
+VEC_INLINE void load_groups(const struct attention_params *p, struct memory *m, const struct head *h, uint32_t groups,
+                            const bool f16, const bool exact)
+{
+    for (uint32_t g = 0; g < groups; g++) {
+        size_t ahead = g + m->heads < groups ? (size_t)STRIP * p->q_stride : 0;
+        load_queries(p, m, g, stored_at(h->q, place_of(p, m, g, p->q_stride), f16), queries_of(m, h, g), ahead, f16, exact);
     }
-    const void *k = stored_at(n.k, (size_t)key * p->k_stride, a->f16), *v = stored_at(n.v, (size_t)key * p->v_stride, a->f16);
-    return (struct ahead) { .areas = { area_of(n.q, p->q_stride, columns, queries, a->f16),
-                                       area_of(k, p->k_stride, columns, rows, a->f16),
-                                       area_of(v, p->v_stride, columns, rows, a->f16) },
-                            .at_once = parts(queries + 2 * rows, places) };
+}
+
+VEC_INLINE void store_groups(const struct attention_params *p, struct memory *m, const struct head *h, uint32_t groups,
+                             const bool f16, const bool exact)
+{
+    enum { AHEAD = 2 };                /* groups whose rows of y come into the cache before they are written */
+
+    for (uint32_t g = 0, ahead = 0; g < groups; g++) {
+        for (; ahead < groups && ahead <= g + AHEAD; ahead++)
+            fetch_rows(stored_place(h->y, place_of(p, m, ahead, p->y_stride), f16), p->y_stride, p->head_dim,
+                       queries_of(m, h, ahead), f16);
+        store_rows(p, m, g, stored_place(h->y, place_of(p, m, g, p->y_stride), f16), queries_of(m, h, g), f16, exact);
+    }
 }
 
 /* Keys and values of all heads of an item, from `key` on. */
@@ -321,25 +312,16 @@ VEC_INLINE void run(const struct cpu_args *a, const struct cpu_plan *plan, uint3
 
     _tile_loadconfig(&config);
     lay_out(m, p, heads, exact);
-    for (uint32_t g = 0; g < groups; g++) {
-        uint32_t row = g / heads * STRIP;
-        const void *q = stored_at(h.q, (size_t)row * p->q_stride + g % heads * p->head_dim, f16);
-        load_queries(p, m, g, q, least(h.rows - row, STRIP), f16, exact);
-    }
+    load_groups(p, m, &h, groups, f16, exact);
     for (uint32_t key = 0; key < end; key += m->chunk) {
         struct chunk c = { .key = key, .keys = least(p->k_rows - key, m->chunk), .end = groups,
                            .from = p->causal && key > h.first ? (key - h.first) / STRIP : 0,
                            .first_query = h.first, .causal = p->causal };
-        struct ahead ahead = ahead_of(a, plan, item, m, &c);
         if (m->kept != 1 + h.number) load_chunk(p, m, &h, key, c.keys, f16, exact);
-        add_chunk(m, &c, &ahead, exact);
+        add_chunk(m, &c, exact);
     }
     m->kept = p->k_rows <= BLOCK ? 1 + h.number : 0;
-    for (uint32_t g = 0; g < groups; g++) {
-        uint32_t row = g / heads * STRIP;
-        void *y = stored_place(h.y, (size_t)row * p->y_stride + g % heads * p->head_dim, f16);
-        store_rows(p, m, g, y, least(h.rows - row, STRIP), f16, exact);
-    }
+    store_groups(p, m, &h, groups, f16, exact);
     _tile_release();
 }
 

@@ -64,7 +64,7 @@ static inline uint32_t chunk_of(const struct attention_params *p, bool exact)
 {
     uint32_t fit = (uint32_t)(MOST_CHUNK_BYTES / strip_bytes(p->head_dim, exact)) * STRIP / BLOCK * BLOCK;
 
-    return p->k_rows <= BLOCK || fit < BLOCK ? BLOCK : least(fit, parts(p->k_rows, BLOCK) * BLOCK);
+    return fit < BLOCK ? BLOCK : least(fit, parts(p->k_rows, BLOCK) * BLOCK);
 }
 
 static inline size_t head_bytes(const struct attention_params *p, bool exact)
@@ -98,6 +98,27 @@ static inline struct rows rows_at(struct memory *m, uint32_t group)
 }
 
 /* ---- operands ------------------------------------------------------------------- */
+
+/* Rows, apart from each other, come into the cache. */
+VEC_INLINE void fetch_rows(const void *first, size_t stride, uint32_t columns, uint32_t rows, const bool f16)
+{
+    const size_t bytes = columns * stored_size(f16);
+    const char *row = first;
+
+    for (uint32_t i = 0; i < rows; i++, row += stride * stored_size(f16)) {
+        for (size_t at = 0; at < bytes; at += 64) _mm_prefetch(row + at, _MM_HINT_T0);
+        _mm_prefetch(row + bytes - 1, _MM_HINT_T0);
+    }
+}
+
+/* So do 32 numbers of a row that is `ahead` elements behind the one that is converted: fetched at once, rows would be waited for. */
+VEC_INLINE void fetch_numbers(const void *from, size_t ahead, const bool f16)
+{
+    const char *at = stored_at(from, ahead, f16);
+
+    _mm_prefetch(at, _MM_HINT_T0);
+    if (!f16) _mm_prefetch(at + 64, _MM_HINT_T0);
+}
 
 /* Of 16 elements from c on, those that there are. */
 static inline __mmask16 some_of(uint32_t count, uint32_t c)
@@ -147,20 +168,31 @@ VEC_INLINE __m512i load_rest(const void *from, struct part part, __m512 scale, c
 
 /* Queries beyond the last are zeros. */
 VEC_INLINE void load_queries(const struct attention_params *p, struct memory *m, uint32_t group, const void *q,
-                             uint32_t queries, const bool f16, const bool exact)
+                             uint32_t queries, size_t ahead, const bool f16, const bool exact)
 {
     const __m512 scale = _mm512_set1_ps(p->scale * 1.44269504f);            /* powers are of 2 */
+    const uint32_t head_dim = p->head_dim;
+    const size_t stride = p->q_stride;
     uint16_t *to = rows_at(m, group).queries;
 
-    for (uint32_t c = 0; c < p->head_dim; c += STEP, to += (exact ? 4 : 2) * TILE) {
-        struct part part = part_of(p->head_dim, c, exact);
-        for (uint32_t row = 0; row < STRIP; row++) {
-            const void *from = stored_at(q, (size_t)row * p->q_stride + c, f16);
-            __m512i high = _mm512_setzero_si512(), low = high;
-            if (row < queries && part.rest) high = load_rest(from, part, scale, f16, true);
-            else if (row < queries) load_numbers(&high, &low, from, part, scale, f16, exact);
+    for (uint32_t c = 0; c < head_dim; c += STEP, to += (exact ? 4 : 2) * TILE) {
+        const struct part part = part_of(head_dim, c, exact);
+        if (queries < STRIP) memset(to, 0, (exact && !part.rest ? 4 : 2) * TILE * sizeof *to);
+        if (part.rest) {
+            for (uint32_t row = 0; row < queries; row++) {
+                const void *from = stored_at(q, row * stride + c, f16);
+                fetch_numbers(from, ahead, f16);
+                _mm512_store_si512(to + row * STEP, load_rest(from, part, scale, f16, true));
+            }
+            continue;
+        }
+        for (uint32_t row = 0; row < queries; row++) {
+            const void *from = stored_at(q, row * stride + c, f16);
+            __m512i high, low;
+            fetch_numbers(from, ahead, f16);
+            load_numbers(&high, &low, from, part, scale, f16, exact);
             _mm512_store_si512(to + row * STEP, high);
-            if (exact && !part.rest) _mm512_store_si512(to + 2 * TILE + row * STEP, low);
+            if (exact) _mm512_store_si512(to + 2 * TILE + row * STEP, low);
         }
     }
 }
@@ -201,8 +233,8 @@ VEC_INLINE void store_turned(uint16_t *tile, __m512i rows[16])
 }
 
 /* Sixteen keys' numbers become a tile's columns. */
-VEC_INLINE void load_16_keys(const struct attention_params *p, uint16_t *to, const void *k, uint32_t keys, const bool f16,
-                             const bool exact)
+VEC_INLINE void load_16_keys(const struct attention_params *p, uint16_t *to, const void *k, uint32_t keys, size_t ahead,
+                             const bool f16, const bool exact)
 {
     const __m512 one = _mm512_set1_ps(1);
 
@@ -211,6 +243,7 @@ VEC_INLINE void load_16_keys(const struct attention_params *p, uint16_t *to, con
         __m512i high[16], low[16];
         for (uint32_t i = 0; i < 16; i++) {
             const void *from = stored_at(k, (size_t)i * p->k_stride + c, f16);
+            fetch_numbers(from, ahead, f16);
             high[i] = low[i] = _mm512_setzero_si512();
             if (i < keys && part.rest) high[i] = load_rest(from, part, one, f16, false);
             else if (i < keys) load_numbers(&high[i], &low[i], from, part, one, f16, exact);
@@ -227,20 +260,25 @@ VEC_INLINE void load_keys(const struct attention_params *p, const struct memory 
     for (uint32_t key = 0; key < parts(keys, STRIP) * STRIP; key += 16) {
         uint16_t *to = b.keys + key / STRIP * m->steps * 2 * TILE + key / 16 % 2 * TILE;
         const void *from = stored_at(k, (size_t)key * p->k_stride, f16);
-        if (key + 16 <= keys) load_16_keys(p, to, from, 16, f16, exact);
-        else load_16_keys(p, to, from, keys > key ? keys - key : 0, f16, exact);
+        size_t ahead = key + STRIP < keys ? (size_t)STRIP * p->k_stride : 0;
+        if (key + 16 <= keys) load_16_keys(p, to, from, 16, ahead, f16, exact);
+        else load_16_keys(p, to, from, keys > key ? keys - key : 0, ahead, f16, exact);
     }
 }
 
 /* A step's values: a tile's pairs are those of weights, value i and value i + 16. */
 VEC_INLINE void load_32_values(const struct attention_params *p, const struct memory *m, uint16_t *to, const void *v, uint32_t keys,
-                               const bool f16, const bool exact)
+                               size_t ahead, const bool f16, const bool exact)
 {
     for (uint32_t c = 0; c < m->columns; c++, to += TILE) {
         __mmask16 some = some_of(p->head_dim, c * 16);
         for (uint32_t i = 0; i < 16; i++) {
             const void *first = stored_at(v, (size_t)i * p->v_stride + c * 16, f16);
             const void *second = stored_at(first, (size_t)16 * p->v_stride, f16);
+            if (c % 2 == 0) {
+                fetch_numbers(first, ahead, f16);
+                fetch_numbers(second, ahead, f16);
+            }
             __m512 a = load_some(first, i < keys ? some : 0, f16), b = load_some(second, i + 16 < keys ? some : 0, f16);
             __m512i high, low;
             if (exact) pair_16(&high, &low, a, b);
@@ -258,8 +296,9 @@ VEC_INLINE void load_values(const struct attention_params *p, const struct memor
     for (uint32_t key = 0; key < keys; key += STEP) {
         uint16_t *to = b.values + key / STEP * m->columns * (exact ? 2 : 1) * TILE;
         const void *from = stored_at(v, (size_t)key * p->v_stride, f16);
-        if (key + STEP <= keys) load_32_values(p, m, to, from, STEP, f16, exact);
-        else load_32_values(p, m, to, from, keys - key, f16, exact);
+        size_t ahead = key + STEP < keys ? (size_t)STEP * p->v_stride : 0;
+        if (key + STEP <= keys) load_32_values(p, m, to, from, STEP, ahead, f16, exact);
+        else load_32_values(p, m, to, from, keys - key, ahead, f16, exact);
     }
 }
 

@@ -201,19 +201,24 @@ VEC_INLINE void add_weights(const struct softening *w)
     }
 }
 
+/* Of some rows' scores, of all steps of keys, those behind the first `seen` ones. */
+VEC_INLINE void hide_behind(float *scores, uint32_t steps, uint32_t first_row, uint32_t rows, uint32_t seen)
+{
+    for (uint32_t t = seen / 16; t < steps * 2; t++) {
+        const __mmask16 hidden = (__mmask16)~some_of(seen, t * 16);
+        for (uint32_t row = first_row; row < first_row + rows; row++)
+            _mm512_mask_store_ps(scores_at(scores, t / 2, row) + t % 2 * SUMS, hidden, _mm512_set1_ps(-INFINITY));
+    }
+}
+
 /* Scores that a query does not look at: of keys beyond the last, and where `causal` of those after it. */
 VEC_INLINE void hide(const struct chunk *c, const struct piece *piece, float *scores)
 {
-    uint32_t first_query = c->first_query + piece->number * STRIP;
+    uint32_t after = c->first_query + piece->number * STRIP + 1;
 
-    if (!c->causal && piece->count % STEP == 0) return;
-    for (uint32_t row = 0; row < STRIP; row++) {
-        uint32_t after = first_query + row + 1, seen = piece->count;
-        if (c->causal) seen = least(seen, after > piece->key ? after - piece->key : 0);
-        for (uint32_t t = seen / 16; t < piece->steps * 2; t++)
-            _mm512_mask_store_ps(scores_at(scores, t / 2, row) + t % 2 * SUMS, (__mmask16)~some_of(seen, t * 16),
-                                 _mm512_set1_ps(-INFINITY));
-    }
+    if (piece->count % STEP) hide_behind(scores, piece->steps, 0, STRIP, piece->count);
+    for (uint32_t row = 0; c->causal && row < STRIP; row++)
+        hide_behind(scores, piece->steps, row, 1, after + row > piece->key ? after + row - piece->key : 0);
 }
 
 #endif
