@@ -180,13 +180,13 @@ const void *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_
 /* Row i of a run: the sum of its rows of w, whose panel begins at w. */
 VEC_INLINE void widen_weights(float *to, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t width)
 {
-    widen_f16(to, w + (size_t)(run->w[0] + i) * PANEL, width);
-    if (run->factor[0] != 1)
-        for (uint32_t c = 0; c < width; c++) to[c] *= run->factor[0];
-    for (uint32_t tap = 1; tap < run->w_count; tap++) {
-        float more[PANEL], factor = run->factor[tap];
-        widen_f16(more, w + (size_t)(run->w[tap] + i) * PANEL, width);
-        for (uint32_t c = 0; c < width; c++) to[c] += factor * more[c];
+    const uint32_t taps = run->w_count;
+
+    for (uint32_t c = 0; c < width; c += VEC_WIDTH) {
+        vec sum = stored_vec(w, (size_t)(run->w[0] + i) * PANEL + c, true) * run->factor[0];
+        for (uint32_t tap = 1; tap < taps; tap++)
+            sum += run->factor[tap] * stored_vec(w, (size_t)(run->w[tap] + i) * PANEL + c, true);
+        vec_store(to + c, sum);
     }
 }
 
