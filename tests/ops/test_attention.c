@@ -148,6 +148,11 @@ static void every_causal_length(struct optest *t)
                                            .causal = true, .fused = true });
 }
 
+static void long_causal_context(struct optest *t)    /* of more keys than some kernels convert at a time */
+{
+    attention(t, (struct heads_case) { .queries = 900, .heads = 2, .head_dim = 160, .causal = true, .fused = true });
+}
+
 static void row_strides(struct optest *t)
 {
     attention(t, (struct heads_case) { .images = 2, .queries = 65, .keys = 33, .heads = 3, .head_dim = 12,
@@ -240,6 +245,7 @@ int main(void)
         { "2x77 causal, 12 heads of 64, fused", clip_causal },
         { "every length", every_length },
         { "every causal length", every_causal_length },
+        { "900 causal, 2 heads of 160", long_causal_context },
         { "row strides", row_strides },
         { "sharp softmax", sharp_softmax },
         { "all scores low", all_scores_low },
