@@ -238,7 +238,7 @@ VEC_INLINE void store_16(void *to, __mmask16 some, __m512 x, const bool f16)
 
 /* y [queries][head_dim] = a group's sums, by the sum of its weights. */
 VEC_INLINE void store_rows(const struct attention_params *p, struct memory *m, uint32_t group, void *y, uint32_t queries,
-                           const bool f16, const bool exact)
+                           size_t ahead, const bool f16, const bool exact)
 {
     const uint32_t whole = p->head_dim / 16, columns = m->columns;
     const size_t stride = p->y_stride;
@@ -251,6 +251,7 @@ VEC_INLINE void store_rows(const struct attention_params *p, struct memory *m, u
         void *to = stored_place(y, row * stride, f16);
         const float *sums = g.sums + row / 16 * columns * SUMS + row % 16 * 16;
         __m512 inverse = _mm512_set1_ps(by[row % 16]);
+        for (uint32_t c = 0; c < columns; c += 2) fetch_numbers(stored_place(to, c * 16, f16), ahead, f16);
         for (uint32_t c = 0; c < whole; c++)
             store_16(stored_place(to, c * 16, f16), 0xffff, _mm512_load_ps(sums + c * SUMS) * inverse, f16);
         if (rest) store_16(stored_place(to, whole * 16, f16), rest, _mm512_load_ps(sums + whole * SUMS) * inverse, f16);
@@ -280,13 +281,9 @@ VEC_INLINE void load_groups(const struct attention_params *p, struct memory *m, 
 VEC_INLINE void store_groups(const struct attention_params *p, struct memory *m, const struct head *h, uint32_t groups,
                              const bool f16, const bool exact)
 {
-    enum { AHEAD = 2 };                /* groups whose rows of y come into the cache before they are written */
-
-    for (uint32_t g = 0, ahead = 0; g < groups; g++) {
-        for (; ahead < groups && ahead <= g + AHEAD; ahead++)
-            fetch_rows(stored_place(h->y, place_of(p, m, ahead, p->y_stride), f16), p->y_stride, p->head_dim,
-                       queries_of(m, h, ahead), f16);
-        store_rows(p, m, g, stored_place(h->y, place_of(p, m, g, p->y_stride), f16), queries_of(m, h, g), f16, exact);
+    for (uint32_t g = 0; g < groups; g++) {
+        size_t ahead = g + m->heads < groups ? (size_t)STRIP * p->y_stride : 0;
+        store_rows(p, m, g, stored_place(h->y, place_of(p, m, g, p->y_stride), f16), queries_of(m, h, g), ahead, f16, exact);
     }
 }
 

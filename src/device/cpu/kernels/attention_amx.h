@@ -99,19 +99,8 @@ static inline struct rows rows_at(struct memory *m, uint32_t group)
 
 /* ---- operands ------------------------------------------------------------------- */
 
-/* Rows, apart from each other, come into the cache. */
-VEC_INLINE void fetch_rows(const void *first, size_t stride, uint32_t columns, uint32_t rows, const bool f16)
-{
-    const size_t bytes = columns * stored_size(f16);
-    const char *row = first;
-
-    for (uint32_t i = 0; i < rows; i++, row += stride * stored_size(f16)) {
-        for (size_t at = 0; at < bytes; at += 64) _mm_prefetch(row + at, _MM_HINT_T0);
-        _mm_prefetch(row + bytes - 1, _MM_HINT_T0);
-    }
-}
-
-/* So do 32 numbers of a row that is `ahead` elements behind the one that is converted: fetched at once, rows would be waited for. */
+/* 32 numbers that lie `ahead` elements behind those at hand come into the cache, as they are needed a strip later: fetched all at
+ * once they would be waited for. */
 VEC_INLINE void fetch_numbers(const void *from, size_t ahead, const bool f16)
 {
     const char *at = stored_at(from, ahead, f16);
