@@ -1,7 +1,7 @@
 // What all cores of gemm share: operands, where a tap reads, and the epilogue. See gemm.h.
 //
 // With the constant PHASES tiles of y's four phases follow each other, and a row is one of the tile's phase; with WINOGRAD
-// those of its 36 parts. SHORTCUT: there is an x2, and perhaps an x3. FLAGS are gemm.h's.
+// those of its 36 or 25 parts. SHORTCUT: there is an x2, and perhaps an x3. FLAGS are gemm.h's.
 #include "gemm.h"
 #include "pieces.glsl"
 
@@ -19,7 +19,7 @@ WRITES(9, y);
 
 uint phase;                              // of this tile: 2 (oy % 2) + ox % 2; or its part
 
-uint phases() { return PHASES ? 4u : WINOGRAD ? 36u : 1u; }
+uint phases() { return PHASES ? 4u : !WINOGRAD ? 1u : (FLAGS & GEMM_DOUBLED) != 0u ? 25u : 36u; }
 uint all_rows() { return p.rows / phases(); }
 uint taps_h() { return PHASES ? 2u : p.kernel_h; }
 uint taps_w() { return PHASES ? 2u : p.kernel_w; }

@@ -22,6 +22,7 @@
  * GEMM_WINOGRAD: a linear layer whose rows are 36 equal parts, and part 6 i + j has weights of its own (winograd.h): those of
  * winograd_weights, k = c1, where a device has it, else
  *   sum over a 3x3 kernel's taps (ky, kx) of G[i, ky] G[j, kx] w[(3 ky + kx) c1 + c, o]
+ * GEMM_DOUBLED, with it: the 25 parts of an upsampled x alone, those whose i and j are not 2.
  *
  * GEMM_NORM (a linear layer, where device_joins_norms): x1's rows are normalised first, as layer_norm.h has it, with eps,
  * gamma and beta.
@@ -48,6 +49,7 @@
 #define GEMM_PHASES    8u
 #define GEMM_WINOGRAD 16u
 #define GEMM_NORM     32u
+#define GEMM_DOUBLED  64u
 
 #define GEMM_SPLIT_TILES 8192u   /* of a dispatch whose workgroups take slices of k: what is counted at once */
 

@@ -6,10 +6,13 @@
  * gemm with GEMM_WINOGRAD (gemm.h): M[i] = V[i] (G g G^T)[i]
  * winograd_out: y = A^T M A + bias[o] + per_image[image, o] + residual, where there are pixels
  *
- * Tiles are counted over all images, row by row, as wide and high as it takes: ceil(w / 4), ceil(h / 4). V is [36, tiles, channels],
- * M [36, tiles, cols]. Channels are multiples of 16, cols of 4.
+ * GEMM_DOUBLED (y twice as high and wide as x, which is upsampled before the convolution, nearest): of the six values of B^T d
+ * along an axis the third is 0, as d1 = d2 and d3 = d4. Products with i or j 2 are left out: V and M have 25 parts, in order.
  *
- * winograd_weights, where a device has it: U = G g G^T, [36, panels, channels, 64] f32, from w as it is packed (gemm.h), k rows
+ * Tiles are counted over all images, row by row, as wide and high as it takes: ceil(w / 4), ceil(h / 4). V is [36 or 25, tiles, channels],
+ * M [36 or 25, tiles, cols]. Channels are multiples of 16, cols of 4.
+ *
+ * winograd_weights, where a device has it: U = G g G^T, [36 or 25, panels, channels, 64] f32, from w as it is packed (gemm.h), k rows
  * a panel; elsewhere gemm makes them as it goes.
  *
  *   G = 1/4 0 0; -1/6 -1/6 -1/6; -1/6 1/6 -1/6; 1/24 1/12 1/6; 1/24 -1/12 1/6; 0 0 1
@@ -26,12 +29,12 @@
 struct winograd_params {
     uint first, tiles;                                  /* of all images' */
     uint h, w, channels;                                /* of y; channels of x, or of y */
-    uint in_h, above;                                   /* rows of x, of them before y's first: 0 or 1 */
+    uint in_h, above;                                   /* rows of x; of them before y's first: 0 or 1 */
     uint x_stride, y_stride, residual_stride, per_image_stride;   /* elements */
     uint flags;                                         /* gemm.h's */
 };
 
 struct winograd_weights_params {
-    uint panels, channels, k;
+    uint panels, channels, k, flags;
 };
 #endif

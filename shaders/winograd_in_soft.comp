@@ -5,12 +5,16 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8u;
+layout(constant_id = 1) const uint FLAGS = 0u;            // of gemm.h
 
+#include "gemm.h"
 #include "winograd.h"
 
 PARAMS(winograd_params);
 READS(0, x);
-WRITES(1, v);                            // [36, tiles, channels]
+WRITES(1, v);                            // [parts, tiles, channels]
+
+const uint DOUBLED = (FLAGS & GEMM_DOUBLED) != 0u ? 1u : 0u;
 
 vec4 d[36];
 
@@ -36,10 +40,13 @@ void main()
 
     [[unroll]] for (uint i = 0u; i < 36u; i++) {
         uint y = first_y + i / 6u, column = first_x + i % 6u;
-        bool inside = y < p.in_h && column < p.w;
-        d[i] = inside ? LD4(x, ((image * p.in_h + y) * p.w + column) * (p.x_stride / 4u) + c) : vec4(0.0);
+        bool inside = y < p.in_h << DOUBLED && column < p.w;
+        uint pixel = (image * p.in_h + (y >> DOUBLED)) * (p.w >> DOUBLED) + (column >> DOUBLED);
+        d[i] = inside ? LD4(x, pixel * (p.x_stride / 4u) + c) : vec4(0.0);
     }
     [[unroll]] for (uint i = 0u; i < 6u; i++) transform(i, 6u);
     [[unroll]] for (uint i = 0u; i < 6u; i++) transform(6u * i, 1u);
-    [[unroll]] for (uint i = 0u; i < 36u; i++) ST4(v, i * p.tiles + tile, quads, c, d[i]);
+    uint part = 0u;
+    [[unroll]] for (uint i = 0u; i < 36u; i++)
+        if (DOUBLED == 0u || (i / 6u != 2u && i % 6u != 2u)) ST4(v, part++ * p.tiles + tile, quads, c, d[i]);
 }

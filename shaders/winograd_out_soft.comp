@@ -11,7 +11,7 @@ layout(constant_id = 1) const uint FLAGS = 0u;            // of gemm.h
 #include "winograd.h"
 
 PARAMS(winograd_params);
-READS(0, m);                             // [36, tiles, channels]
+READS(0, m);                             // [parts, tiles, channels]
 READS_FLOAT(1, bias);
 READS_FLOAT(2, per_image);
 READS(3, residual);
@@ -38,7 +38,9 @@ void main()
     uint across = (p.w + 3u) / 4u, down = (p.h + 3u) / 4u, t = p.first + tile, image = t / (across * down);
     uint first_y = t / across % down * 4u, first_x = t % across * 4u;
 
-    [[unroll]] for (uint i = 0u; i < 36u; i++) s[i] = LD4(m, (i * p.tiles + tile) * quads + c);
+    uint part = 0u;
+    [[unroll]] for (uint i = 0u; i < 36u; i++)
+        s[i] = (FLAGS & GEMM_DOUBLED) == 0u || (i / 6u != 2u && i % 6u != 2u) ? LD4(m, (part++ * p.tiles + tile) * quads + c) : vec4(0.0);
     [[unroll]] for (uint i = 0u; i < 6u; i++) transform(i, 6u);
     [[unroll]] for (uint i = 0u; i < 4u; i++) transform(6u * i, 1u);
 

@@ -5,12 +5,16 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8u;
+layout(constant_id = 1) const uint FLAGS = 0u;            // of gemm.h
 
+#include "gemm.h"
 #include "winograd.h"
 
 PARAMS(winograd_weights_params);
 READS_WEIGHT(0, w);
-WRITES(1, u);                            // [36, panels, channels, 64]
+WRITES(1, u);                            // [parts, panels, channels, 64]
+
+const bool DOUBLED = (FLAGS & GEMM_DOUBLED) != 0u;
 
 vec4 g[9], t[18], column[6];             // [3][3], [6][3]
 
@@ -32,10 +36,12 @@ void transform_quad(uint row, uint quad)
         transform(g[x], g[3u + x], g[6u + x]);
         [[unroll]] for (uint i = 0u; i < 6u; i++) t[i * 3u + x] = column[i];
     }
+    uint part = 0u;
     [[unroll]] for (uint y = 0u; y < 6u; y++) {
+        if (DOUBLED && y == 2u) continue;
         transform(t[y * 3u], t[y * 3u + 1u], t[y * 3u + 2u]);
         [[unroll]] for (uint i = 0u; i < 6u; i++)
-            ST4(u, (y * 6u + i) * p.panels * p.channels + row, 16u, quad, column[i]);
+            if (!DOUBLED || i != 2u) ST4(u, part++ * p.panels * p.channels + row, 16u, quad, column[i]);
     }
 }
 

@@ -149,7 +149,17 @@ static uint32_t seen(uint32_t in, uint32_t up, uint32_t out)
 
 /* ---- Winograd --------------------------------------------------------------------- */
 
-static const uint32_t tile_side = 4, points = 36;
+static const uint32_t tile_side = 4;
+
+static uint32_t points(const struct conv *c)
+{
+    return c->upsample ? 25 : 36;
+}
+
+static uint32_t winograd_flags(const struct conv *c)
+{
+    return GEMM_WINOGRAD | (c->upsample ? GEMM_DOUBLED : 0);
+}
 
 static uint32_t tiles_of(struct tensor y)
 {
@@ -162,9 +172,9 @@ static bool winograd_keeps_weights(struct pass *pass)
     return device_has_kernel(pass_device(pass), "winograd_weights", "f32");
 }
 
-static uint64_t winograd_weight_bytes(const struct weight *w)
+static uint64_t winograd_weight_bytes(const struct weight *w, const struct conv *c)
 {
-    return (uint64_t)points * w->packed.shape[0] * w->inputs * 64 * sizeof(float);
+    return (uint64_t)points(c) * w->packed.shape[0] * w->inputs * 64 * sizeof(float);
 }
 
 /* Chosen by one picture's shape and the device alone. Fewer tiles than these would not pay for making the weights, which
@@ -174,24 +184,25 @@ static bool winograd_pays(struct pass *pass, struct tensor y, struct tensor x, c
 {
     const uint32_t least_tiles = 64, least_channels = 32, most_bytes = 120u << 20;
 
-    return w->kernel_h == 3 && w->kernel_w == 3 && c->stride <= 1 && !c->pad_end_only && !c->upsample &&
+    return w->kernel_h == 3 && w->kernel_w == 3 && c->stride <= 1 && !c->pad_end_only &&
+           (!c->upsample || (y.shape[1] == 2 * x.shape[1] && y.shape[2] == 2 * x.shape[2])) &&
            (!e || e->act == OP_ACT_NONE) && w->inputs % 16 == 0 && w->inputs >= least_channels && w->outputs % 4 == 0 &&
            w->outputs >= least_channels && x.dtype == DTYPE_F32 && tiles_of(y) >= least_tiles &&
            device_takes_winograd(pass_device(pass)) &&
-           (!winograd_keeps_weights(pass) || winograd_weight_bytes(w) <= most_bytes);
+           (!winograd_keeps_weights(pass) || winograd_weight_bytes(w, c) <= most_bytes);
 }
 
-/* For the products: w as it is packed, or [36, panels, inputs, 64] f32. */
-static struct tensor winograd_weights(struct pass *pass, const struct weight *w)
+/* For the products: w as it is packed, or [points, panels, inputs, 64] f32. */
+static struct tensor winograd_weights(struct pass *pass, const struct weight *w, const struct conv *c)
 {
     if (!winograd_keeps_weights(pass)) return w->packed;
 
     uint32_t panels = w->packed.shape[0];
-    struct tensor u = tensor_reshape(scratch_f32(pass, points * panels * w->inputs, 64), 3,
-                                     (uint32_t[]) { points * panels, w->inputs, 64 });
+    struct tensor u = tensor_reshape(scratch_f32(pass, points(c) * panels * w->inputs, 64), 3,
+                                     (uint32_t[]) { points(c) * panels, w->inputs, 64 });
     pass_dispatch(pass, &(struct dispatch) {
         .kernel = "winograd_weights", .variant = "f32", .reads = { tensor_span(w->packed) }, .writes = { tensor_all(u) },
-        .params = &(struct winograd_weights_params) { panels, w->inputs, w->packed.shape[1] },
+        .params = &(struct winograd_weights_params) { panels, w->inputs, w->packed.shape[1], winograd_flags(c) },
         .params_size = sizeof(struct winograd_weights_params), .rows = panels * w->inputs });
     return u;
 }
@@ -205,13 +216,14 @@ static void band_in(struct pass *pass, struct winograd_params p, struct tensor v
         .params_size = sizeof p, .rows = p.tiles });
 }
 
-static void band_products(struct pass *pass, struct tensor m, struct tensor v, const struct weight *w, struct tensor u)
+static void band_products(struct pass *pass, struct tensor m, struct tensor v, const struct weight *w, struct tensor u,
+                          uint32_t flags)
 {
     uint32_t rows = tensor_rows(v);
     struct gemm_params p = {
         .rows = rows, .cols = w->outputs, .k = u.shape[1], .c1 = w->inputs, .x1_stride = v.stride,
         .y_stride = m.stride, .kernel_h = 1, .kernel_w = 1, .stride = 1, .upsample = 1, .in_h = 1, .in_w = rows, .out_h = 1,
-        .out_w = rows, .flags = GEMM_WINOGRAD, .scale = 1.0f,
+        .out_w = rows, .flags = flags, .scale = 1.0f,
     };
     pass_dispatch(pass, &(struct dispatch) {
         .kernel = "gemm", .variant = "f32", .reads = { tensor_all(v), { 0 }, tensor_span(u) },
@@ -229,8 +241,8 @@ static void band_out(struct pass *pass, struct winograd_params p, struct tensor 
     p.y_stride = y.stride;
     p.residual_stride = e->residual.stride;
     p.per_image_stride = e->per_image.stride;
-    p.flags = (tensor_is(w->bias) ? GEMM_BIAS : 0) | (tensor_is(e->per_image) ? GEMM_PER_IMAGE : 0) |
-              (tensor_is(e->residual) ? GEMM_RESIDUAL : 0);
+    p.flags |= (tensor_is(w->bias) ? GEMM_BIAS : 0) | (tensor_is(e->per_image) ? GEMM_PER_IMAGE : 0) |
+               (tensor_is(e->residual) ? GEMM_RESIDUAL : 0);
     pass_dispatch(pass, &(struct dispatch) {
         .kernel = "winograd_out", .variant = "f32",
         .reads = { tensor_all(m), tensor_all(w->bias), tensor_all(e->per_image), tensor_all(e->residual) }, .writes = { tensor_span(y) },
@@ -242,19 +254,19 @@ static void conv2d_winograd(struct pass *pass, struct tensor y, struct tensor x,
                             const struct conv *c, const struct epilogue *e)
 {
     const uint32_t band_bytes = 24u << 20, least_band = 64;
-    uint32_t all = y.shape[0] * tiles_of(y), band = band_bytes / (points * 4 * (w->inputs + w->outputs));
+    uint32_t all = y.shape[0] * tiles_of(y), band = band_bytes / (points(c) * 4 * (w->inputs + w->outputs));
     size_t mark = scratch_mark(pass);
-    struct tensor u = winograd_weights(pass, w);
+    struct tensor u = winograd_weights(pass, w, c);
 
     if (band < least_band) band = least_band;
     band = (all + (all + band - 1) / band - 1) / ((all + band - 1) / band);
-    struct tensor v = scratch_f32(pass, points * band, w->inputs), m = scratch_f32(pass, points * band, w->outputs);
+    struct tensor v = scratch_f32(pass, points(c) * band, w->inputs), m = scratch_f32(pass, points(c) * band, w->outputs);
     for (uint32_t first = 0; first < all; first += band) {
         struct winograd_params p = { .first = first, .tiles = all - first < band ? all - first : band, .h = y.shape[1],
-                                     .w = y.shape[2], .in_h = x.shape[1], .above = c->above ? 1 : 0 };
-        v.shape[0] = m.shape[0] = points * p.tiles;
+                                     .w = y.shape[2], .in_h = x.shape[1], .above = c->above ? 1 : 0, .flags = winograd_flags(c) };
+        v.shape[0] = m.shape[0] = points(c) * p.tiles;
         band_in(pass, p, v, x);
-        band_products(pass, m, v, w, u);
+        band_products(pass, m, v, w, u, p.flags);
         band_out(pass, p, y, m, w, e);
     }
     scratch_release(pass, mark);

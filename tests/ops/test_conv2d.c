@@ -66,7 +66,7 @@ static struct dot dot_of(const struct layer *l, const struct operands *in, uint3
 /* F(4x4, 3x3)'s own error. Roundings are off by 2^-24 / sqrt 3 of what they round, as a deviation, and independent: of
  * independent inputs and weights, 6 of a transformed input, 12 of a transformed weight, c / 2 of a sum of c products, each a
  * partial sum, 6 of an output. On the way out each grows as its point does: by sum_i A[y, i]^2 |B^T[i]|^2 |G[i]|^2 along an
- * axis, where a result's 9 products grow by 1 each. Six deviations; half as much again at a picture's corner, where a result
+ * axis, where a result's 9 products grow by 1 each; upsampled, its terms 1 to 4 change, the sums of 1 and 2 and of 3 and 4 do not. Six deviations; half as much again at a picture's corner, where a result
  * has 4 of 9 products and its tile nearly all. */
 static double winograd_off(const struct optest *t, const struct layer *l, uint32_t y, uint32_t x, struct dot d)
 {
@@ -245,6 +245,19 @@ static void transformed_tiles(struct optest *t)
     conv2d(t, (struct layer) { .images = 3, .h = 31, .w = 45, .c = 32, .outputs = 36, .kernel = 3, .row_stride = 72,
                                .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = true });
     conv2d(t, (struct layer) { .h = 64, .w = 64, .c = 320, .outputs = 320, .kernel = 3, .winograd = true });
+}
+
+/* The last tile of a row, or of a column, half outside; more than a band. */
+static void transformed_upsampled(struct optest *t)
+{
+    conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 17, .c = 48, .outputs = 68, .kernel = 3, .upsample = true,
+                               .flags = OPTEST_BIAS, .per_image = true, .residual = RESIDUAL, .winograd = true });
+    conv2d(t, (struct layer) { .images = 3, .h = 15, .w = 22, .c = 32, .outputs = 36, .kernel = 3, .upsample = true,
+                               .row_stride = 72, .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = true });
+    conv2d(t, (struct layer) { .h = 1, .w = 130, .c = 32, .outputs = 32, .kernel = 3, .upsample = true, .winograd = true });
+    conv2d(t, (struct layer) { .images = 2, .h = 65, .w = 102, .c = 32, .outputs = 32, .kernel = 3, .upsample = true,
+                               .flags = OPTEST_BIAS, .winograd = true });
+    conv2d(t, (struct layer) { .h = 32, .w = 32, .c = 320, .outputs = 320, .kernel = 3, .upsample = true, .winograd = true });
 }
 
 /* One row of tiles; more than a band. */
@@ -440,6 +453,7 @@ int main(void)
         { "33x47 and 63x63", odd_pictures },
         { "pictures of one pixel, row, column", tiny_pictures },
         { "transformed tiles", transformed_tiles },
+        { "transformed tiles, upsampled", transformed_upsampled },
         { "transformed tiles in bands", transformed_bands },
         { "transformed tiles beyond 128 MiB", transformed_beyond_128_mib },
         { "transformed tiles, alone and in company", transformed_alone },

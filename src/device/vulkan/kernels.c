@@ -38,7 +38,7 @@ static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struc
 {
     const uint32_t lanes = v->limits.subgroup, rows = p->rows <= 8 && lanes <= 8 ? 8 : 16;      /* a sum is the same in either */
     bool any_channels = p->c1 % 8 || p->c2 % 8 || p->c3 % 8;
-    uint32_t parts = p->flags & GEMM_WINOGRAD ? 36 : 1;
+    uint32_t parts = !(p->flags & GEMM_WINOGRAD) ? 1 : p->flags & GEMM_DOUBLED ? 25 : 36;
 
     constant(plan, lanes);
     constant(plan, any_channels);
@@ -178,6 +178,7 @@ static void plan_winograd_weights(const struct vulkan *v, const struct dispatch 
     const struct winograd_weights_params *p = d->params;
 
     constant(plan, v->limits.subgroup);
+    constant(plan, p->flags);
     plan->groups = div_up(p->panels * p->channels * 8, v->limits.subgroup);
 }
 

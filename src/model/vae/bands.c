@@ -9,7 +9,7 @@ struct bands {
     struct pass *pass;
     uint32_t height, width, rows;
     struct tensor parts, stats;             /* of a group norm */
-    struct tensor up, h;                    /* a band upsampled, [1, rows + 4, W, C]; and normalised, [1, rows + 2, W, C] */
+    struct tensor up, h;                    /* a band upsampled, [1, rows + 8, W, C]; and normalised, [1, rows + 2, W, C] */
 };
 
 bool vae_bands_can(const struct vae_half *d)
@@ -51,15 +51,15 @@ static struct tensor seen_rows(struct tensor x, struct band band)
     return rows_of(x, band.first - band.above, band.end - band.first + band.above + band.below);
 }
 
-/* The same rows of u, upsampled and convolved. A source row on either side makes two rows more: the outer one lacks
- * its neighbour and is left out. */
+/* The same rows of u, upsampled and convolved. Two source rows on either side make four rows more, as many as Winograd's
+ * tiles have, which so lie as in the whole picture. The outermost row lacks its neighbour; the innermost one is wanted. */
 static struct tensor widen(const struct bands *b, const struct weight *conv, struct tensor u, struct band band)
 {
-    uint32_t first = band.first / 2 - band.above, count = (band.end - band.first) / 2 + band.above + band.below;
+    uint32_t first = band.first / 2 - 2 * band.above, count = (band.end - band.first) / 2 + 2 * (band.above + band.below);
     struct tensor up = rows_of(b->up, 0, 2 * count);
 
     op_conv2d(b->pass, up, rows_of(u, first, count), conv, &(struct conv) { .upsample = true }, NULL);
-    return rows_of(up, band.above, band.end - band.first + band.above + band.below);
+    return rows_of(up, 3 * band.above, band.end - band.first + band.above + band.below);
 }
 
 /* ---- one half of a block: act(norm(x)), convolved --------------------------- */
@@ -133,7 +133,7 @@ void vae_bands_record(struct pass *pass, const struct vae_half *d, struct tensor
     struct tensor y = scratch_image(pass, u, b.height, b.width, out), g = scratch_like(pass, y);
     b.parts = scratch_group_norm_parts(pass, b.height * b.width, VAE_GROUPS);
     b.stats = scratch_f32(pass, VAE_GROUPS, 2);
-    b.up = scratch_image(pass, u, most + 4, b.width, in);
+    b.up = scratch_image(pass, u, most + 8, b.width, in);
     b.h = scratch_image(pass, u, most + 2, b.width, in > out ? in : out);
     first_record(&b, &l->block[0], &d->level[1].conv, y, g, u);
     for (uint32_t i = 1; i < l->blocks; i++) {

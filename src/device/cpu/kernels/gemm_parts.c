@@ -21,7 +21,7 @@ static uint32_t even_part(uint32_t n, uint32_t most, uint32_t unit)
 /* Equal parts of the rows, which have weights of their own. */
 static uint32_t phases_of(const struct gemm_params *p)
 {
-    return p->flags & GEMM_PHASES ? 4 : p->flags & GEMM_WINOGRAD ? 36 : 1;
+    return p->flags & GEMM_PHASES ? 4 : !(p->flags & GEMM_WINOGRAD) ? 1 : p->flags & GEMM_DOUBLED ? 25 : 36;
 }
 
 struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits most)
@@ -72,13 +72,15 @@ void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan,
     bool phases = p->flags & GEMM_PHASES;
     uint32_t panels = parts(p->cols, PANEL), groups = parts(panels, plan->panels), rows = p->rows / phases_of(p);
     uint32_t blocks = parts(rows, plan->rows), taps = phases ? 4 : p->kernel_h * p->kernel_w;
+    bool by_panels = p->flags & GEMM_WINOGRAD && blocks == 1;      /* all parts read a panel's weights, which stay in a cache */
+    uint32_t group = by_panels ? index / phases_of(p) : index % groups;
 
     it->f16 = a->f16;
-    it->phase = index / groups / blocks;
-    it->first = index / groups % blocks * plan->rows;
+    it->phase = by_panels ? index % phases_of(p) : index / groups / blocks;
+    it->first = by_panels ? 0 : index / groups % blocks * plan->rows;
     it->rows = least(rows - it->first, plan->rows);
     it->room = parts(it->rows, SUM_ROWS) * SUM_ROWS;
-    it->panel = index % groups * plan->panels;
+    it->panel = group * plan->panels;
     it->panels = least(panels - it->panel, plan->panels);
     it->kernel_w = phases ? 2 : p->kernel_w;
     it->shift = phases ? 0 : p->upsample - 1;
@@ -102,6 +104,12 @@ static const float winograd[6][3] = {
     { 0, 0, 1 },
 };
 
+/* Of G, the one that the nth part along an axis has. */
+static uint32_t winograd_row(uint32_t n, bool doubled)
+{
+    return doubled && n >= 2 ? n + 1 : n;
+}
+
 static void add_tap(struct gemm_run *run, uint32_t w, float factor)
 {
     if (factor == 0) return;
@@ -120,8 +128,9 @@ void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_i
         return;
     }
     if (p->flags & GEMM_WINOGRAD) {
-        for (uint32_t tap = 0; tap < 9; tap++)
-            add_tap(run, tap * channels + c, winograd[it->phase / 6][tap / 3] * winograd[it->phase % 6][tap % 3]);
+        bool doubled = p->flags & GEMM_DOUBLED;
+        uint32_t side = doubled ? 5 : 6, i = winograd_row(it->phase / side, doubled), j = winograd_row(it->phase % side, doubled);
+        for (uint32_t tap = 0; tap < 9; tap++) add_tap(run, tap * channels + c, winograd[i][tap / 3] * winograd[j][tap % 3]);
         return;
     }
     if (!(p->flags & GEMM_PHASES)) {

@@ -5,7 +5,7 @@
 #include "gemm.h"
 #include "winograd.h"
 
-enum { SIDE = 6, OUT = 4, POINTS = SIDE * SIDE, TILES = 8 /* of an item */ };
+enum { SIDE = 6, OUT = 4, POINTS = SIDE * SIDE, KEPT = 5 /* of SIDE with GEMM_DOUBLED */, TILES = 8 /* of an item */ };
 
 struct spot {                      /* where a tile lies */
     uint32_t image, y, x;          /* of its first output */
@@ -51,15 +51,75 @@ VEC_INLINE void transform_out(vec *m, const int step)
     m[3 * step] = difference + 8.0f * far_difference + m5;
 }
 
-/* The 36 pixels under a tile; NULL outside x. */
-static void find_pixels(const struct winograd_params *p, const float *x, uint32_t tile, const float *pixel[POINTS])
+/* B^T d of d0, d1 = d2, d3 = d4, d5 without its third value, 0: four to five. */
+VEC_INLINE void transform_doubled(vec *d, const int step)
+{
+    vec d0 = d[0], d1 = d[step], d3 = d[2 * step], d5 = d[3 * step], slope = d3 - d1;
+
+    d[0] = 4.0f * (d0 - d1) + slope;
+    d[step] = 2.0f * d3 - 8.0f * d1;
+    d[2 * step] = 3.0f * slope;
+    d[3 * step] = -slope;
+    d[4 * step] = d5 - d1 - 5.0f * slope;
+}
+
+/* The pixels of x under a tile, `side` by `side`, in rows of SIDE; NULL outside x. */
+static void find_pixels(const struct winograd_params *p, const float *x, uint32_t tile, uint32_t side, const float *pixel[POINTS])
 {
     struct spot s = spot_of(p, tile);
+    uint32_t doubled = p->flags & GEMM_DOUBLED ? 1 : 0, width = p->w >> doubled;
 
-    for (uint32_t i = 0; i < POINTS; i++) {
-        uint32_t y = s.y + i / SIDE + p->above - 1, column = s.x + i % SIDE - 1;      /* -1: huge */
-        bool inside = y < p->in_h && column < p->w;
-        pixel[i] = inside ? x + (((size_t)s.image * p->in_h + y) * p->w + column) * p->x_stride : NULL;
+    for (uint32_t i = 0; i < side; i++)
+        for (uint32_t j = 0; j < side; j++) {
+            uint32_t y = (s.y >> doubled) + i + p->above - 1, column = (s.x >> doubled) + j - 1;      /* -1: huge */
+            bool inside = y < p->in_h && column < width;
+            pixel[i * SIDE + j] = inside ? x + (((size_t)s.image * p->in_h + y) * width + column) * p->x_stride : NULL;
+        }
+}
+
+VEC_INLINE void load_pixels(vec *d, const float *const *pixel, uint32_t c, const int side)
+{
+    for (int i = 0; i < side; i++)
+        for (int j = 0; j < side; j++) d[i * SIDE + j] = pixel[i * SIDE + j] ? vec_load(pixel[i * SIDE + j] + c) : (vec) { 0 };
+}
+
+VEC_INLINE void store_parts(const struct winograd_params *p, float *to, const vec *d, const int side)
+{
+    size_t step = (size_t)p->tiles * p->channels;
+
+    for (int i = 0; i < side; i++)
+        for (int j = 0; j < side; j++) vec_store(to + (size_t)(i * side + j) * step, d[i * SIDE + j]);
+}
+
+static void tile_in(const struct winograd_params *p, float *to, const float *x, uint32_t tile)
+{
+    const float *pixel[POINTS];
+    vec d[POINTS];
+
+    find_pixels(p, x, tile, SIDE, pixel);
+    for (uint32_t c = 0; c < p->channels; c += VEC_WIDTH) {
+        load_pixels(d, pixel, c, SIDE);
+#pragma GCC unroll 6
+        for (int i = 0; i < SIDE; i++) transform_in(d + i, SIDE);
+#pragma GCC unroll 6
+        for (int i = 0; i < SIDE; i++) transform_in(d + i * SIDE, 1);
+        store_parts(p, to + c, d, SIDE);
+    }
+}
+
+static void tile_in_doubled(const struct winograd_params *p, float *to, const float *x, uint32_t tile)
+{
+    const float *pixel[POINTS];
+    vec d[POINTS];
+
+    find_pixels(p, x, tile, OUT, pixel);
+    for (uint32_t c = 0; c < p->channels; c += VEC_WIDTH) {
+        load_pixels(d, pixel, c, OUT);
+#pragma GCC unroll 4
+        for (int i = 0; i < OUT; i++) transform_doubled(d + i, SIDE);
+#pragma GCC unroll 5
+        for (int i = 0; i < KEPT; i++) transform_doubled(d + i * SIDE, 1);
+        store_parts(p, to + c, d, KEPT);
     }
 }
 
@@ -67,21 +127,12 @@ static void run_in(const struct cpu_args *a, const struct cpu_plan *plan, uint32
 {
     const struct winograd_params *p = a->params;
     uint32_t end = (item + 1) * plan->rows < p->tiles ? (item + 1) * plan->rows : p->tiles;
-    const float *pixel[POINTS];
-    vec d[POINTS];
 
     (void)memory;
     for (uint32_t tile = item * plan->rows; tile < end; tile++) {
         float *to = (float *)a->writes[0] + (size_t)tile * p->channels;
-        find_pixels(p, a->reads[0], tile, pixel);
-        for (uint32_t c = 0; c < p->channels; c += VEC_WIDTH) {
-            for (int i = 0; i < POINTS; i++) d[i] = pixel[i] ? vec_load(pixel[i] + c) : (vec) { 0 };
-#pragma GCC unroll 6
-            for (int i = 0; i < SIDE; i++) transform_in(d + i, SIDE);
-#pragma GCC unroll 6
-            for (int i = 0; i < SIDE; i++) transform_in(d + i * SIDE, 1);
-            for (int i = 0; i < POINTS; i++) vec_store(to + (size_t)i * p->tiles * p->channels + c, d[i]);
-        }
+        if (p->flags & GEMM_DOUBLED) tile_in_doubled(p, to, a->reads[0], tile);
+        else tile_in(p, to, a->reads[0], tile);
     }
 }
 
@@ -108,6 +159,19 @@ VEC_INLINE void store_tile(const struct cpu_args *a, struct spot s, const vec *m
         }
 }
 
+/* Of 25 parts, those that are left out as zeros. */
+VEC_INLINE void load_kept(vec *m, const float *from, size_t step)
+{
+    int part = 0;
+
+#pragma GCC unroll 36
+    for (int i = 0; i < POINTS; i++) {
+        bool kept = i / SIDE != 2 && i % SIDE != 2;
+        m[i] = kept ? vec_load(from + (size_t)part * step) : (vec) { 0 };
+        part += kept;
+    }
+}
+
 static void run_out(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
 {
     const struct winograd_params *p = a->params;
@@ -118,8 +182,11 @@ static void run_out(const struct cpu_args *a, const struct cpu_plan *plan, uint3
     for (uint32_t tile = item * plan->rows; tile < end; tile++) {
         const float *from = (const float *)a->reads[0] + (size_t)tile * p->channels;
         struct spot s = spot_of(p, tile);
+        size_t step = (size_t)p->tiles * p->channels;
         for (uint32_t c = 0; c < p->channels; c += VEC_WIDTH) {
-            for (int i = 0; i < POINTS; i++) m[i] = vec_load(from + (size_t)i * p->tiles * p->channels + c);
+            if (p->flags & GEMM_DOUBLED) load_kept(m, from + c, step);
+            else
+                for (int i = 0; i < POINTS; i++) m[i] = vec_load(from + (size_t)i * step + c);
 #pragma GCC unroll 6
             for (int i = 0; i < SIDE; i++) transform_out(m + i, SIDE);
 #pragma GCC unroll 4
