@@ -81,7 +81,7 @@ struct tinct_options {
                                them; NULL: the best GPU, else "cpu" */
     enum tinct_precision precision;
     int threads;            /* for the processor; 0: the number of physical cores */
-    int no_winograd;        /* on the processor: 1 keeps fp32 convolutions from Winograd's way, which is faster and off by
+    int no_winograd;        /* on the processor: 1 keeps 3x3 convolutions from Winograd's way, which is faster and off by
                                some 2e-6; 0: it is taken where it pays */
     const char *lora_dir;   /* LoRAs (.safetensors) and the subfolders they lie in; NULL: none */
     const char *models_dir; /* a models folder, in whose Lora, LyCORIS and loras more of them are looked for, where A1111

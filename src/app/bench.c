@@ -23,7 +23,7 @@ enum exit_code bench_run(const struct verb *verb, int argc, char **argv)
         { OPTION_TEXT, "device", 0, "NAME", "as tinct devices lists them", .target = &options.device },
         { OPTION_INT, "threads", 0, "N", "of the processor; its cores", .target = &options.threads, .least = 1, .most = 1024 },
         { OPTION_CHOICE, "precision", 0, "fp32|fast", "fast on GPUs, fp32 elsewhere", .target = &precision, .choices = app_precisions },
-        { OPTION_CHOICE, "winograd", 0, "auto|off", "faster fp32 convolutions on the processor; auto", .target = &winograd, .choices = app_winograds },
+        { OPTION_CHOICE, "winograd", 0, "auto|off", "faster 3x3 convolutions on the processor; auto", .target = &winograd, .choices = app_winograds },
         { OPTION_FLAG, "no-cache", 0, NULL, "pack the weights anew", .target = &options.no_weights_cache },
         { OPTION_FLAG, "json", 0, NULL, "as JSON, for programs", .target = &json },
         { 0 },

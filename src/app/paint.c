@@ -96,7 +96,7 @@ static void describe_options(struct paint *p, struct option_spec specs[OPTIONS_M
           .target = &p->options.device },
         { OPTION_INT, "threads", 0, "N", "of the processor; its cores", .target = &p->options.threads, .least = 1, .most = 1024 },
         { OPTION_CHOICE, "precision", 0, "fp32|fast", "fast on GPUs, fp32 elsewhere", .target = &p->precision, .choices = app_precisions },
-        { OPTION_CHOICE, "winograd", 0, "auto|off", "faster fp32 convolutions on the processor; auto", .target = &p->winograd, .choices = app_winograds },
+        { OPTION_CHOICE, "winograd", 0, "auto|off", "faster 3x3 convolutions on the processor; auto", .target = &p->winograd, .choices = app_winograds },
         { OPTION_FLAG, "no-cache", 0, NULL, "neither use nor keep a model's packed weights, which\nmake the next start quick and take its size on disk",
           .target = &p->options.no_weights_cache },
         { OPTION_FLAG, "preview", 0, NULL, "see it appear in the window", .target = &p->preview },

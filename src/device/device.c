@@ -101,8 +101,7 @@ bool device_has_kernel(struct device *device, const char *kernel, const char *va
 
 bool device_takes_winograd(const struct device *device)
 {
-    return !device->no_winograd && !device->fast &&
-           device->backend->has_kernel((struct device *)device, "winograd_in", "f32");
+    return !device->no_winograd && device->backend->has_kernel((struct device *)device, "winograd_in", "f32");
 }
 
 bool device_joins_shortcuts(const struct device *device)

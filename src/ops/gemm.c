@@ -177,19 +177,20 @@ static uint64_t winograd_weight_bytes(const struct weight *w, const struct conv 
     return (uint64_t)points(c) * w->packed.shape[0] * w->inputs * 64 * sizeof(float);
 }
 
-/* Chosen by one picture's shape and the device alone. Fewer tiles than these would not pay for making the weights, which
- * a storage buffer must span where they are kept. */
+/* Chosen by one picture's shape and the device alone. Fewer tiles than these would not pay for making the weights: where they
+ * are kept, which a storage buffer must span, and where they are made in a cache. */
 static bool winograd_pays(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
                           const struct epilogue *e)
 {
-    const uint32_t least_tiles = 64, least_channels = 32, most_bytes = 120u << 20;
+    const uint32_t least_channels = 32, most_bytes = 120u << 20;
+    bool keeps = winograd_keeps_weights(pass);
 
     return w->kernel_h == 3 && w->kernel_w == 3 && c->stride <= 1 && !c->pad_end_only &&
            (!c->upsample || (y.shape[1] == 2 * x.shape[1] && y.shape[2] == 2 * x.shape[2])) &&
            (!e || e->act == OP_ACT_NONE) && w->inputs % 16 == 0 && w->inputs >= least_channels && w->outputs % 4 == 0 &&
-           w->outputs >= least_channels && x.dtype == DTYPE_F32 && tiles_of(y) >= least_tiles &&
+           w->outputs >= least_channels && x.dtype == DTYPE_F32 && tiles_of(y) >= (keeps ? 64 : 16) &&
            device_takes_winograd(pass_device(pass)) &&
-           (!winograd_keeps_weights(pass) || winograd_weight_bytes(w, c) <= most_bytes);
+           (!keeps || winograd_weight_bytes(w, c) <= most_bytes);
 }
 
 /* For the products: w as it is packed, or [points, panels, inputs, 64] f32. */

@@ -14,7 +14,7 @@ struct layer {                  /* one case; what is zero is absent */
     bool per_image;             /* columns of a wider table */
     uint32_t row_stride;        /* elements from pixel to pixel of x, shortcuts and y; 0: dense */
     float mean, spread;         /* of x; spread 0 counts as 1 */
-    bool winograd;              /* large enough for it */
+    enum { NONE, LARGE, SMALL } winograd;   /* large enough for it; where weights are made in a cache alone */
 };
 
 struct operands {
@@ -73,7 +73,8 @@ static double winograd_off(const struct optest *t, const struct layer *l, uint32
     const double grown[4] = { 9.02, 8.58, 17.33, 94.33 };
     double roundings = (6 + 12 + l->c / 2.0 + 6) / 3;
 
-    if (!l->winograd || !device_takes_winograd(t->device)) return 0;
+    if (!l->winograd || !device_takes_winograd(t->device) || (l->winograd == SMALL && device_has_kernel(t->device, "winograd_weights", "f32")))
+        return 0;
     return 6 * 1.5 * 0x1p-24 * sqrt(grown[y % 4] * grown[x % 4] * roundings / 9 * d.squares);
 }
 
@@ -163,7 +164,7 @@ static void conv2d(struct optest *t, struct layer l)
 static void resblock_first(struct optest *t)
 {
     conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 16, .c = 320, .outputs = 320, .kernel = 3,
-                               .flags = OPTEST_BIAS, .per_image = true });
+                               .flags = OPTEST_BIAS, .per_image = true, .winograd = SMALL });
 }
 
 static void resblock_second(struct optest *t)
@@ -187,13 +188,13 @@ static void all_of_the_epilogue(struct optest *t)
 static void shortcuts(struct optest *t)
 {
     conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 16, .c = 320, .shortcut = 640, .shortcut2 = 320, .outputs = 320,
-                               .kernel = 3, .flags = OPTEST_BIAS });
+                               .kernel = 3, .flags = OPTEST_BIAS, .winograd = SMALL });
     conv2d(t, (struct layer) { .images = 2, .h = 8, .w = 8, .c = 128, .shortcut = 192, .outputs = 128, .kernel = 3,
                                .flags = OPTEST_BIAS });
     conv2d(t, (struct layer) { .images = 2, .h = 13, .w = 11, .c = 20, .shortcut = 12, .shortcut2 = 36, .outputs = 36,
                                .kernel = 3, .per_image = true, .residual = RESIDUAL });
     conv2d(t, (struct layer) { .h = 33, .w = 40, .c = 32, .shortcut = 40, .shortcut2 = 8, .outputs = 68, .kernel = 3,
-                               .row_stride = 88, .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = true });
+                               .row_stride = 88, .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = LARGE });
     conv2d(t, (struct layer) { .images = 2, .h = 5, .w = 7, .c = 16, .shortcut = 24, .outputs = 3, .kernel = 3,
                                .upsample = true, .flags = OPTEST_BIAS });
     conv2d(t, (struct layer) { .images = 2, .h = 15, .w = 7, .c = 16, .shortcut = 8, .outputs = 12, .kernel = 3,
@@ -241,38 +242,38 @@ static void tiny_pictures(struct optest *t)
 static void transformed_tiles(struct optest *t)
 {
     conv2d(t, (struct layer) { .images = 2, .h = 32, .w = 36, .c = 48, .outputs = 68, .kernel = 3, .flags = OPTEST_BIAS,
-                               .per_image = true, .residual = RESIDUAL, .winograd = true });
+                               .per_image = true, .residual = RESIDUAL, .winograd = LARGE });
     conv2d(t, (struct layer) { .images = 3, .h = 31, .w = 45, .c = 32, .outputs = 36, .kernel = 3, .row_stride = 72,
-                               .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = true });
-    conv2d(t, (struct layer) { .h = 64, .w = 64, .c = 320, .outputs = 320, .kernel = 3, .winograd = true });
+                               .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = LARGE });
+    conv2d(t, (struct layer) { .h = 64, .w = 64, .c = 320, .outputs = 320, .kernel = 3, .winograd = LARGE });
 }
 
 /* The last tile of a row, or of a column, half outside; more than a band. */
 static void transformed_upsampled(struct optest *t)
 {
     conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 17, .c = 48, .outputs = 68, .kernel = 3, .upsample = true,
-                               .flags = OPTEST_BIAS, .per_image = true, .residual = RESIDUAL, .winograd = true });
+                               .flags = OPTEST_BIAS, .per_image = true, .residual = RESIDUAL, .winograd = LARGE });
     conv2d(t, (struct layer) { .images = 3, .h = 15, .w = 22, .c = 32, .outputs = 36, .kernel = 3, .upsample = true,
-                               .row_stride = 72, .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = true });
-    conv2d(t, (struct layer) { .h = 1, .w = 130, .c = 32, .outputs = 32, .kernel = 3, .upsample = true, .winograd = true });
+                               .row_stride = 72, .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = LARGE });
+    conv2d(t, (struct layer) { .h = 1, .w = 130, .c = 32, .outputs = 32, .kernel = 3, .upsample = true, .winograd = LARGE });
     conv2d(t, (struct layer) { .images = 2, .h = 65, .w = 102, .c = 32, .outputs = 32, .kernel = 3, .upsample = true,
-                               .flags = OPTEST_BIAS, .winograd = true });
-    conv2d(t, (struct layer) { .h = 32, .w = 32, .c = 320, .outputs = 320, .kernel = 3, .upsample = true, .winograd = true });
+                               .flags = OPTEST_BIAS, .winograd = LARGE });
+    conv2d(t, (struct layer) { .h = 32, .w = 32, .c = 320, .outputs = 320, .kernel = 3, .upsample = true, .winograd = LARGE });
 }
 
 /* One row of tiles; more than a band. */
 static void transformed_bands(struct optest *t)
 {
-    conv2d(t, (struct layer) { .h = 3, .w = 260, .c = 32, .outputs = 32, .kernel = 3, .winograd = true });
+    conv2d(t, (struct layer) { .h = 3, .w = 260, .c = 32, .outputs = 32, .kernel = 3, .winograd = LARGE });
     conv2d(t, (struct layer) { .images = 2, .h = 130, .w = 204, .c = 32, .outputs = 32, .kernel = 3, .flags = OPTEST_BIAS,
-                               .winograd = true });
+                               .winograd = LARGE });
 }
 
 /* x and y of more bytes than a storage buffer must span. */
 static void transformed_beyond_128_mib(struct optest *t)
 {
     if (!optest_groups_are_slow(t))
-        conv2d(t, (struct layer) { .h = 1030, .w = 1040, .c = 32, .outputs = 32, .kernel = 3, .winograd = true });
+        conv2d(t, (struct layer) { .h = 1030, .w = 1040, .c = 32, .outputs = 32, .kernel = 3, .winograd = LARGE });
 }
 
 /* A picture's bits do not depend on the pictures beside it, nor on threads. */
@@ -316,7 +317,7 @@ static void pad_end_only(struct optest *t)
 static void upsampled(struct optest *t)
 {
     conv2d(t, (struct layer) { .images = 2, .h = 8, .w = 12, .c = 64, .outputs = 64, .kernel = 3, .upsample = true,
-                               .flags = OPTEST_BIAS });
+                               .flags = OPTEST_BIAS, .winograd = SMALL });
     conv2d(t, (struct layer) { .images = 3, .h = 7, .w = 9, .c = 32, .outputs = 68, .kernel = 3, .upsample = true,
                                .flags = OPTEST_BIAS, .per_image = true, .act = OP_ACT_SILU, .residual = RESIDUAL });
     conv2d(t, (struct layer) { .images = 2, .h = 1, .w = 1, .c = 24, .outputs = 4, .kernel = 3, .upsample = true });
