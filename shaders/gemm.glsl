@@ -19,7 +19,7 @@ WRITES(9, y);
 
 uint phase;                              // of this tile: 2 (oy % 2) + ox % 2; or its part
 
-uint phases() { return PHASES ? 4u : !WINOGRAD ? 1u : (FLAGS & GEMM_DOUBLED) != 0u ? 25u : 36u; }
+uint phases() { return PHASES ? 4u : WINOGRAD ? GEMM_PARTS(FLAGS) : 1u; }
 uint all_rows() { return p.rows / phases(); }
 uint taps_h() { return PHASES ? 2u : p.kernel_h; }
 uint taps_w() { return PHASES ? 2u : p.kernel_w; }

@@ -51,6 +51,8 @@
 #define GEMM_NORM     32u
 #define GEMM_DOUBLED  64u
 
+#define GEMM_PARTS(flags) (((flags) & GEMM_DOUBLED) != 0u ? 25u : 36u)   /* of GEMM_WINOGRAD */
+
 #define GEMM_SPLIT_TILES 8192u   /* of a dispatch whose workgroups take slices of k: what is counted at once */
 
 #define ACT_NONE       0u

@@ -9,11 +9,11 @@
  * GEMM_DOUBLED (y twice as high and wide as x, which is upsampled before the convolution, nearest): of the six values of B^T d
  * along an axis the third is 0, as d1 = d2 and d3 = d4. Products with i or j 2 are left out: V and M have 25 parts, in order.
  *
- * Tiles are counted over all images, row by row, as wide and high as it takes: ceil(w / 4), ceil(h / 4). V is [36 or 25, tiles, channels],
- * M [36 or 25, tiles, cols]. Channels are multiples of 16, cols of 4.
+ * Tiles are counted over all images, row by row, as wide and high as it takes: ceil(w / 4), ceil(h / 4). V is [36 or 25, tiles,
+ * channels], M [36 or 25, tiles, cols]. Channels are multiples of 16, cols of 4.
  *
- * winograd_weights, where a device has it: U = G g G^T, [36 or 25, panels, channels, 64] f32, from w as it is packed (gemm.h), k rows
- * a panel; elsewhere gemm makes them as it goes.
+ * winograd_weights, where a device has it: U = G g G^T, [36 or 25, panels, channels, 64] f32, from w as it is packed (gemm.h), k
+ * rows a panel; elsewhere gemm makes them as it goes.
  *
  *   G = 1/4 0 0; -1/6 -1/6 -1/6; -1/6 1/6 -1/6; 1/24 1/12 1/6; 1/24 -1/12 1/6; 0 0 1
  *

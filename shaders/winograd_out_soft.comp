@@ -39,8 +39,10 @@ void main()
     uint first_y = t / across % down * 4u, first_x = t % across * 4u;
 
     uint part = 0u;
-    [[unroll]] for (uint i = 0u; i < 36u; i++)
-        s[i] = (FLAGS & GEMM_DOUBLED) == 0u || (i / 6u != 2u && i % 6u != 2u) ? LD4(m, (part++ * p.tiles + tile) * quads + c) : vec4(0.0);
+    [[unroll]] for (uint i = 0u; i < 36u; i++) {
+        bool kept = (FLAGS & GEMM_DOUBLED) == 0u || (i / 6u != 2u && i % 6u != 2u);
+        s[i] = kept ? LD4(m, (part++ * p.tiles + tile) * quads + c) : vec4(0.0);
+    }
     [[unroll]] for (uint i = 0u; i < 6u; i++) transform(i, 6u);
     [[unroll]] for (uint i = 0u; i < 4u; i++) transform(6u * i, 1u);
 

@@ -147,18 +147,24 @@ static uint32_t seen(uint32_t in, uint32_t up, uint32_t out)
     return up == 2 && out == 2 * in - 1 ? out : in * up;
 }
 
+/* Upsampled to an even size, with nothing cut off? */
+static bool is_doubled(struct tensor y, struct tensor x)
+{
+    return y.shape[1] == 2 * x.shape[1] && y.shape[2] == 2 * x.shape[2];
+}
+
 /* ---- Winograd --------------------------------------------------------------------- */
 
 static const uint32_t tile_side = 4;
 
-static uint32_t points(const struct conv *c)
-{
-    return c->upsample ? 25 : 36;
-}
-
 static uint32_t winograd_flags(const struct conv *c)
 {
     return GEMM_WINOGRAD | (c->upsample ? GEMM_DOUBLED : 0);
+}
+
+static uint32_t points(const struct conv *c)
+{
+    return GEMM_PARTS(winograd_flags(c));
 }
 
 static uint32_t tiles_of(struct tensor y)
@@ -186,7 +192,7 @@ static bool winograd_pays(struct pass *pass, struct tensor y, struct tensor x, c
     bool keeps = winograd_keeps_weights(pass);
 
     return w->kernel_h == 3 && w->kernel_w == 3 && c->stride <= 1 && !c->pad_end_only &&
-           (!c->upsample || (y.shape[1] == 2 * x.shape[1] && y.shape[2] == 2 * x.shape[2])) &&
+           (!c->upsample || is_doubled(y, x)) &&
            (!e || e->act == OP_ACT_NONE) && w->inputs % 16 == 0 && w->inputs >= least_channels && w->outputs % 4 == 0 &&
            w->outputs >= least_channels && x.dtype == DTYPE_F32 && tiles_of(y) >= (keeps ? 64 : 16) &&
            device_takes_winograd(pass_device(pass)) &&
@@ -325,8 +331,7 @@ static void conv2d_taps(struct pass *pass, struct tensor y, struct tensor x, con
         .stride = c->stride ? c->stride : 1, .pad_top = pad - (c->above ? 1 : 0), .pad_left = pad,
         .upsample = c->upsample ? 2 : 1, .in_h = x.shape[1], .in_w = x.shape[2], .out_h = y.shape[1], .out_w = y.shape[2],
     };
-    if (p.upsample == 2 && w->kernel_h == 3 && w->kernel_w == 3 && p.out_h == 2 * p.in_h && p.out_w == 2 * p.in_w &&
-        !tensor_is(c->shortcut))
+    if (c->upsample && w->kernel_h == 3 && w->kernel_w == 3 && is_doubled(y, x) && !tensor_is(c->shortcut))
         p.flags = GEMM_PHASES;
     gemm_dispatch(pass, p, y, (struct sources) { .x = x, .beside = c->shortcut, .beside2 = c->shortcut2 }, w, e);
 }
@@ -343,6 +348,7 @@ static void conv2d_in_two(struct pass *pass, struct tensor y, struct tensor x, c
     taps.shortcut = taps.shortcut2 = (struct tensor) { 0 };
     conv2d_taps(pass, y, x, w, &taps, &added);
 }
+
 void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
                const struct epilogue *e)
 {

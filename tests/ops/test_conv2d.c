@@ -66,15 +66,16 @@ static struct dot dot_of(const struct layer *l, const struct operands *in, uint3
 /* F(4x4, 3x3)'s own error. Roundings are off by 2^-24 / sqrt 3 of what they round, as a deviation, and independent: of
  * independent inputs and weights, 6 of a transformed input, 12 of a transformed weight, c / 2 of a sum of c products, each a
  * partial sum, 6 of an output. On the way out each grows as its point does: by sum_i A[y, i]^2 |B^T[i]|^2 |G[i]|^2 along an
- * axis, where a result's 9 products grow by 1 each; upsampled, its terms 1 to 4 change, the sums of 1 and 2 and of 3 and 4 do not. Six deviations; half as much again at a picture's corner, where a result
- * has 4 of 9 products and its tile nearly all. */
+ * axis, where a result's 9 products grow by 1 each. Of an upsampled picture terms 1 to 4 are others, but those of 1 and 2, and of
+ * 3 and 4, add up to the same. Six deviations; half as much again at a picture's corner, where a result has 4 of 9 products
+ * and its tile nearly all. */
 static double winograd_off(const struct optest *t, const struct layer *l, uint32_t y, uint32_t x, struct dot d)
 {
     const double grown[4] = { 9.02, 8.58, 17.33, 94.33 };
     double roundings = (6 + 12 + l->c / 2.0 + 6) / 3;
 
-    if (!l->winograd || !device_takes_winograd(t->device) || (l->winograd == SMALL && device_has_kernel(t->device, "winograd_weights", "f32")))
-        return 0;
+    if (!l->winograd || !device_takes_winograd(t->device)) return 0;
+    if (l->winograd == SMALL && device_has_kernel(t->device, "winograd_weights", "f32")) return 0;
     return 6 * 1.5 * 0x1p-24 * sqrt(grown[y % 4] * grown[x % 4] * roundings / 9 * d.squares);
 }
 

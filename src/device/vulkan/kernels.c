@@ -38,7 +38,7 @@ static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struc
 {
     const uint32_t lanes = v->limits.subgroup, rows = p->rows <= 8 && lanes <= 8 ? 8 : 16;      /* a sum is the same in either */
     bool any_channels = p->c1 % 8 || p->c2 % 8 || p->c3 % 8;
-    uint32_t parts = !(p->flags & GEMM_WINOGRAD) ? 1 : p->flags & GEMM_DOUBLED ? 25 : 36;
+    uint32_t parts = p->flags & GEMM_WINOGRAD ? GEMM_PARTS(p->flags) : 1;
 
     constant(plan, lanes);
     constant(plan, any_channels);

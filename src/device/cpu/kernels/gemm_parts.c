@@ -21,7 +21,7 @@ static uint32_t even_part(uint32_t n, uint32_t most, uint32_t unit)
 /* Equal parts of the rows, which have weights of their own. */
 static uint32_t phases_of(const struct gemm_params *p)
 {
-    return p->flags & GEMM_PHASES ? 4 : !(p->flags & GEMM_WINOGRAD) ? 1 : p->flags & GEMM_DOUBLED ? 25 : 36;
+    return p->flags & GEMM_PHASES ? 4 : p->flags & GEMM_WINOGRAD ? GEMM_PARTS(p->flags) : 1;
 }
 
 struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits most)
@@ -72,15 +72,15 @@ void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan,
     bool phases = p->flags & GEMM_PHASES;
     uint32_t panels = parts(p->cols, PANEL), groups = parts(panels, plan->panels), rows = p->rows / phases_of(p);
     uint32_t blocks = parts(rows, plan->rows), taps = phases ? 4 : p->kernel_h * p->kernel_w;
-    bool by_panels = p->flags & GEMM_WINOGRAD && blocks == 1;      /* all parts read a panel's weights, which stay in a cache */
-    uint32_t group = by_panels ? index / phases_of(p) : index % groups;
 
+    if (p->flags & GEMM_WINOGRAD && blocks == 1)      /* panel by panel: all parts read a panel's weights, which stay in a cache */
+        index = index % phases_of(p) * groups + index / phases_of(p);
     it->f16 = a->f16;
-    it->phase = by_panels ? index % phases_of(p) : index / groups / blocks;
-    it->first = by_panels ? 0 : index / groups % blocks * plan->rows;
+    it->phase = index / groups / blocks;
+    it->first = index / groups % blocks * plan->rows;
     it->rows = least(rows - it->first, plan->rows);
     it->room = parts(it->rows, SUM_ROWS) * SUM_ROWS;
-    it->panel = group * plan->panels;
+    it->panel = index % groups * plan->panels;
     it->panels = least(panels - it->panel, plan->panels);
     it->kernel_w = phases ? 2 : p->kernel_w;
     it->shift = phases ? 0 : p->upsample - 1;

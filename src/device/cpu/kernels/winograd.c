@@ -63,11 +63,11 @@ VEC_INLINE void transform_doubled(vec *d, const int step)
     d[4 * step] = d5 - d1 - 5.0f * slope;
 }
 
-/* The pixels of x under a tile, `side` by `side`, in rows of SIDE; NULL outside x. */
-static void find_pixels(const struct winograd_params *p, const float *x, uint32_t tile, uint32_t side, const float *pixel[POINTS])
+/* The pixels of x under a tile, in rows of SIDE: six by six, or four by four that are doubled. NULL outside x. */
+static void find_pixels(const struct winograd_params *p, const float *x, uint32_t tile, uint32_t doubled, const float *pixel[POINTS])
 {
     struct spot s = spot_of(p, tile);
-    uint32_t doubled = p->flags & GEMM_DOUBLED ? 1 : 0, width = p->w >> doubled;
+    uint32_t side = doubled ? OUT : SIDE, width = p->w >> doubled;
 
     for (uint32_t i = 0; i < side; i++)
         for (uint32_t j = 0; j < side; j++) {
@@ -77,49 +77,23 @@ static void find_pixels(const struct winograd_params *p, const float *x, uint32_
         }
 }
 
-VEC_INLINE void load_pixels(vec *d, const float *const *pixel, uint32_t c, const int side)
+VEC_INLINE void tile_in(const struct winograd_params *p, float *to, const float *x, uint32_t tile, const bool doubled)
 {
-    for (int i = 0; i < side; i++)
-        for (int j = 0; j < side; j++) d[i * SIDE + j] = pixel[i * SIDE + j] ? vec_load(pixel[i * SIDE + j] + c) : (vec) { 0 };
-}
-
-VEC_INLINE void store_parts(const struct winograd_params *p, float *to, const vec *d, const int side)
-{
+    const int side = doubled ? OUT : SIDE, kept = doubled ? KEPT : SIDE;
     size_t step = (size_t)p->tiles * p->channels;
-
-    for (int i = 0; i < side; i++)
-        for (int j = 0; j < side; j++) vec_store(to + (size_t)(i * side + j) * step, d[i * SIDE + j]);
-}
-
-static void tile_in(const struct winograd_params *p, float *to, const float *x, uint32_t tile)
-{
     const float *pixel[POINTS];
     vec d[POINTS];
 
-    find_pixels(p, x, tile, SIDE, pixel);
+    find_pixels(p, x, tile, doubled, pixel);
     for (uint32_t c = 0; c < p->channels; c += VEC_WIDTH) {
-        load_pixels(d, pixel, c, SIDE);
+        for (int i = 0; i < side; i++)
+            for (int j = 0; j < side; j++) d[i * SIDE + j] = pixel[i * SIDE + j] ? vec_load(pixel[i * SIDE + j] + c) : (vec) { 0 };
 #pragma GCC unroll 6
-        for (int i = 0; i < SIDE; i++) transform_in(d + i, SIDE);
+        for (int i = 0; i < side; i++) doubled ? transform_doubled(d + i, SIDE) : transform_in(d + i, SIDE);
 #pragma GCC unroll 6
-        for (int i = 0; i < SIDE; i++) transform_in(d + i * SIDE, 1);
-        store_parts(p, to + c, d, SIDE);
-    }
-}
-
-static void tile_in_doubled(const struct winograd_params *p, float *to, const float *x, uint32_t tile)
-{
-    const float *pixel[POINTS];
-    vec d[POINTS];
-
-    find_pixels(p, x, tile, OUT, pixel);
-    for (uint32_t c = 0; c < p->channels; c += VEC_WIDTH) {
-        load_pixels(d, pixel, c, OUT);
-#pragma GCC unroll 4
-        for (int i = 0; i < OUT; i++) transform_doubled(d + i, SIDE);
-#pragma GCC unroll 5
-        for (int i = 0; i < KEPT; i++) transform_doubled(d + i * SIDE, 1);
-        store_parts(p, to + c, d, KEPT);
+        for (int i = 0; i < kept; i++) doubled ? transform_doubled(d + i * SIDE, 1) : transform_in(d + i * SIDE, 1);
+        for (int i = 0; i < kept; i++)
+            for (int j = 0; j < kept; j++) vec_store(to + (size_t)(i * kept + j) * step + c, d[i * SIDE + j]);
     }
 }
 
@@ -131,8 +105,8 @@ static void run_in(const struct cpu_args *a, const struct cpu_plan *plan, uint32
     (void)memory;
     for (uint32_t tile = item * plan->rows; tile < end; tile++) {
         float *to = (float *)a->writes[0] + (size_t)tile * p->channels;
-        if (p->flags & GEMM_DOUBLED) tile_in_doubled(p, to, a->reads[0], tile);
-        else tile_in(p, to, a->reads[0], tile);
+        if (p->flags & GEMM_DOUBLED) tile_in(p, to, a->reads[0], tile, true);
+        else tile_in(p, to, a->reads[0], tile, false);
     }
 }
 
