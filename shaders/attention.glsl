@@ -22,10 +22,19 @@ place find_place(uint queries, uint chunks)
     return place(batch / p.heads, batch % p.heads, GROUP / chunks % tiles * queries, GROUP % chunks);
 }
 
+// y's row for a query of a place, in a copy.
+uint y_row_of(place s, uint query, uint copy)
+{
+    return (copy * p.images + s.image) * p.q_rows + query;
+}
+
 bool tile_is_bound(place s, uint queries)
 {
-    uint row = s.image * p.q_rows + s.first_query;
-    return row < end_row && row + queries > first_row;
+    for (uint copy = 0u; copy < p.copies; copy++) {
+        uint row = y_row_of(s, s.first_query, copy);
+        if (row < end_row && row + queries > first_row) return true;
+    }
+    return false;
 }
 
 // Keys that the tile's last query sees.

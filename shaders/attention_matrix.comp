@@ -210,15 +210,18 @@ void add_values()
 
 void leave(float total)
 {
-    uint mates = LANES / 16u, query = at.first_query + base() + row, y_row = at.image * p.q_rows + query;
+    uint mates = LANES / 16u, query = at.first_query + base() + row;
     UNROLL for (uint d = 0u; d < DEEP; d++) {
         STORE_SUM(sums[d], S_AT + base() * S_GAP, S_GAP);
         barrier();
         for (uint i = LANE % mates; i < 4u; i += mates) {
             uint quad = d * 4u + i;
-            if (query < p.q_rows && row_is_bound(y_row) && quad < D8 * 2u)
-                ST4(y, y_row, p.y_stride / 4u, at.head * D8 * 2u + quad,
-                    uintBitsToFloat(cells[S_AT + (base() + row) * S_GAP + i]) / total);
+            vec4 value = uintBitsToFloat(cells[S_AT + (base() + row) * S_GAP + i]) / total;
+            for (uint copy = 0u; copy < p.copies; copy++) {
+                uint y_row = y_row_of(at, query, copy);
+                if (query < p.q_rows && row_is_bound(y_row) && quad < D8 * 2u)
+                    ST4(y, y_row, p.y_stride / 4u, at.head * D8 * 2u + quad, value);
+            }
         }
         barrier();
     }

@@ -102,11 +102,12 @@ void main()
         }
     }
 
-    [[unroll]] for (uint i = 0u; i < QUERIES; i++) {
-        uint row = s.image * p.q_rows + query[i];
-        if (query[i] >= p.q_rows || !row_is_bound(row)) continue;
-        [[unroll]] for (uint d = 0u; d < O4; d++)
-            if (first_quad + d < D4)
-                ST4(y, row, p.y_stride / 4u, s.head * D4 + first_quad + d, o[i * O4 + d] / total[i]);
-    }
+    for (uint copy = 0u; copy < p.copies; copy++)
+        [[unroll]] for (uint i = 0u; i < QUERIES; i++) {
+            uint row = y_row_of(s, query[i], copy);
+            if (query[i] >= p.q_rows || !row_is_bound(row)) continue;
+            [[unroll]] for (uint d = 0u; d < O4; d++)
+                if (first_quad + d < D4)
+                    ST4(y, row, p.y_stride / 4u, s.head * D4 + first_quad + d, o[i * O4 + d] / total[i]);
+        }
 }

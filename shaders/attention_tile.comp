@@ -176,12 +176,13 @@ void main()
     }
 
     share(total);
-    for (uint r = 0u; r < 4u; r++) {
-        uint query = at.first_query + ty * 4u + r, row = at.image * p.q_rows + query;
-        if (query >= p.q_rows || !row_is_bound(row)) continue;
-        for (uint b = 0u; b < BLOCKS; b++) {
-            uint quad = v_quad + b * 16u + tx;
-            if (quad < D4) ST4(y, row, p.y_stride / 4u, at.head * D4 + quad, o[r * 2u + b] / shared_sum(r));
+    for (uint copy = 0u; copy < p.copies; copy++)
+        [[unroll]] for (uint r = 0u; r < 4u; r++) {
+            uint query = at.first_query + ty * 4u + r, row = y_row_of(at, query, copy);
+            if (query >= p.q_rows || !row_is_bound(row)) continue;
+            [[unroll]] for (uint b = 0u; b < BLOCKS; b++) {
+                uint quad = v_quad + b * 16u + tx;
+                if (quad < D4) ST4(y, row, p.y_stride / 4u, at.head * D4 + quad, o[r * 2u + b] / shared_sum(r));
+            }
         }
-    }
 }

@@ -9,6 +9,8 @@ static bool shapes_fit(struct pass *pass, struct tensor y, struct tensor q, stru
 {
     uint32_t c = tensor_channels(q);
 
+    if (q.dims == 3 && y.dims == 3 && q.shape[0] == 1) y.shape[0] = 1;
+
     return pass_expect(pass, q.dims == 3 && k.dims == 3 && tensor_same(y, q) && tensor_same(k, v) && k.dtype == q.dtype,
                        "attention: y and q, k and v must be alike, [N, T, C] of one type") &&
            pass_expect(pass, k.shape[0] == q.shape[0] && tensor_channels(k) == c,
@@ -31,7 +33,7 @@ struct making {
 static void dispatch(struct pass *pass, struct tensor y, struct tensor q, struct tensor k, struct tensor v, uint32_t heads,
                      bool causal, const struct making *made)
 {
-    uint32_t channels = tensor_channels(y), head_dim = channels / heads, images = y.shape[0], queries = y.shape[1];
+    uint32_t channels = tensor_channels(y), head_dim = channels / heads, images = q.shape[0], queries = y.shape[1];
     uint32_t inputs = tensor_channels(made->x);
 
     pass_dispatch(pass, &(struct dispatch) {
@@ -41,8 +43,8 @@ static void dispatch(struct pass *pass, struct tensor y, struct tensor q, struct
                          tensor_all(made->norm.gamma), tensor_all(made->norm.beta) },
         .writes      = { tensor_span(y) },
         .params      = &(struct attention_params) {
-            .images = images, .heads = heads, .head_dim = head_dim, .q_rows = queries, .k_rows = k.shape[1],
-            .q_stride = q.stride, .k_stride = k.stride, .v_stride = v.stride, .y_stride = y.stride,
+            .images = images, .heads = heads, .head_dim = head_dim, .copies = y.shape[0] / images, .q_rows = queries,
+            .k_rows = k.shape[1], .q_stride = q.stride, .k_stride = k.stride, .v_stride = v.stride, .y_stride = y.stride,
             .causal = causal, .scale = 1.0f / sqrtf((float)head_dim), .inputs = inputs, .eps = made->eps },
         .params_size = sizeof(struct attention_params),
         .rows        = queries,

@@ -50,8 +50,9 @@ void op_conv2d(struct pass *pass, struct tensor y, struct tensor x, const struct
 
 /* Attention per image and head:  y = softmax(q k^T / sqrt(d)) v
  *
- *   y, q  [N, T, heads d]      d = 4..512, a multiple of 4
- *   k, v  [N, S, heads d]      may be column ranges of one tensor; y is none of them
+ *   y     [N, T, heads d]      d = 4..512, a multiple of 4
+ *   q     [N, T, heads d]      or one image: then all of y's are alike
+ *   k, v  as many images, S rows each; may be column ranges of one tensor; y is none of them
  *   causal: token i sees tokens 0..i; T = S
  *
  * Refused: shapes that do not fit each other. Source: arXiv:1706.03762, arXiv:2205.14135. */

@@ -120,7 +120,7 @@ struct unet_run_size denoiser_size(const struct guidance *g, uint32_t h, uint32_
 
     return (struct unet_run_size) { .h = h, .w = w, .images = together ? images : 1, .tokens = g->part[first].tokens,
                                     .more_images = together ? 0 : images - 1,
-                                    .more_tokens = together ? 0 : g->part[g->count - 1].tokens };
+                                    .more_tokens = together ? 0 : g->part[g->count - 1].tokens, .alike = 1 };
 }
 
 /* The texts, where they are others than at the last step. */

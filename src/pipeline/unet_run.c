@@ -19,6 +19,7 @@ struct unet_run {
     const struct model *model;
     struct transfer transfer;
     struct group groups[GROUPS];
+    bool alike;                             /* all images of x */
     struct tensor x, eps;                   /* [all images, h, w, 4] */
     struct tensor sinus, table;             /* [TIMES, C], [TIMES, all shifts] */
     struct tensor choice, shifts;           /* [TIMES, OP_MIX_RESULTS]: 1 for the step's row of the table; that row */
@@ -46,7 +47,7 @@ void unet_run_record(struct pass *pass, const struct unet_run *r)
     uint32_t first = 0;
     for (const struct group *g = r->groups; g < r->groups + GROUPS && g->images; first += g++->images)
         unet_record(pass, &r->model->unet, tensor_image(r->eps, first, g->images), tensor_image(r->x, first, g->images),
-                    r->shifts, g->kv);
+                    r->shifts, g->kv, r->alike);
 }
 
 struct tensor unet_run_x(const struct unet_run *r)
@@ -66,6 +67,7 @@ static void lay_out(struct unet_run *r, const struct unet_run_size *size)
     const struct unet *u = &r->model->unet;
     const uint32_t shape[] = { size->images + size->more_images, size->h, size->w, UNET_LATENT };
 
+    r->alike = size->alike;
     transfer_add(&r->transfer, &r->x, device_dtype(r->model->device), 4, shape);
     transfer_add(&r->transfer, &r->eps, device_dtype(r->model->device), 4, shape);
     add_group(r, &r->groups[0], size->images, size->tokens);

@@ -11,6 +11,7 @@ struct unet_run_size {
     uint32_t h, w;                 /* of the latent */
     uint32_t images, tokens;       /* entries of a batch, such as 2 for classifier-free guidance; rows of their texts, 77 a chunk */
     uint32_t more_images, more_tokens;   /* further ones, whose texts are of another length; 0: none */
+    uint32_t alike;                /* 1: all images are the same latent, seen with several texts. Else 0 */
 };
 
 struct unet_run *unet_run_create(const struct model *m, const struct unet_run_size *size, struct tinct_err *err);

@@ -521,8 +521,8 @@ static void check_attention(uint32_t images, uint32_t heads, uint32_t dim, uint3
                             float spread)
 {
     uint32_t c = heads * dim;
-    struct attention_params p = { .images = images, .heads = heads, .head_dim = dim, .q_rows = q_rows, .k_rows = k_rows,
-        .q_stride = c + 4, .k_stride = 2 * c, .v_stride = 2 * c, .y_stride = c, .causal = causal,
+    struct attention_params p = { .images = images, .heads = heads, .head_dim = dim, .copies = 1, .q_rows = q_rows,
+        .k_rows = k_rows, .q_stride = c + 4, .k_stride = 2 * c, .v_stride = 2 * c, .y_stride = c, .causal = causal,
         .scale = 1.0f / sqrtf((float)dim) };
     size_t q_count = (size_t)images * q_rows * p.q_stride, kv_count = (size_t)images * k_rows * 2 * c;
     size_t y_count = (size_t)images * q_rows * c;

@@ -363,7 +363,7 @@ static void too_many_rounds_are_refused(void **state)
         .kernel = "attention", .variant = "f32",
         .reads = { span(k, 0, 8 * row, 0), span(k, 0, keys * row, 0), span(k, 0, keys * row, 0) },
         .writes = { span(k, 0, 8 * row, row) }, .rows = 8,
-        .params = &(struct attention_params) { .images = 1, .heads = 1, .head_dim = 512, .q_rows = 8, .k_rows = keys,
+        .params = &(struct attention_params) { .images = 1, .heads = 1, .head_dim = 512, .copies = 1, .q_rows = 8, .k_rows = keys,
                                                .q_stride = 512, .k_stride = 512, .v_stride = 512, .y_stride = 512 },
         .params_size = sizeof(struct attention_params) });
     check_refused(pass_end(pass, &err), &err, TINCT_ERR_DEVICE, "rounds of a loop, its driver does 65535");

@@ -120,7 +120,8 @@ static void compile_attention(struct vulkan *v, const char *variant)
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         for (uint made = 0; made <= (heads[i] <= ATTENTION_WIDEST_MADE ? 1 : 0); made++)
             compile(v, "attention", variant, &(struct attention_params) {
-                .images = 2, .heads = 8, .head_dim = heads[i], .q_rows = 4096, .k_rows = 4096, .inputs = made * 8 * heads[i] });
+                .images = 2, .heads = 8, .head_dim = heads[i], .copies = 1, .q_rows = 4096, .k_rows = 4096,
+                .inputs = made * 8 * heads[i] });
 }
 
 static void compile_matrix(struct vulkan *v)

@@ -2,6 +2,7 @@
 
 struct heads_case {             /* one case; what is zero is absent */
     uint32_t images, queries, keys, heads, head_dim;   /* images 0 counts as 1; keys 0: queries */
+    uint32_t copies;            /* of one image's results, where images is 1; 0 counts as 1 */
     bool causal;
     bool fused;                 /* q, k, v are column ranges of one tensor; else of two */
     uint32_t row_stride;        /* elements from token to token, of all; 0: dense, or 3 C where fused */
@@ -27,7 +28,7 @@ static void definition(const struct optest *t, const struct heads_case *h, const
 
 static void compare(struct optest *t, const struct heads_case *h, const struct operands *in, const float *got)
 {
-    uint32_t rows = h->images * h->queries, channels = h->heads * h->head_dim;
+    uint32_t rows = h->copies * h->images * h->queries, channels = h->heads * h->head_dim;
     uint32_t samples = optest_samples(rows, 3.0 * h->keys * channels);
     size_t count = (size_t)samples * channels;
     double *want = optest_host(t, count * sizeof *want), *tolerance = optest_host(t, count * sizeof *tolerance);
@@ -39,8 +40,7 @@ static void compare(struct optest *t, const struct heads_case *h, const struct o
         uint32_t row = optest_sample(t, i, samples, rows);
         for (uint32_t head = 0; head < h->heads; head++) {
             size_t at = (size_t)i * channels + head * h->head_dim;
-            definition(t, h, in, row / h->queries, row % h->queries, head, &row_at_hand, want + at,
-                       tolerance + at);
+            definition(t, h, in, row / h->queries % h->images, row % h->queries, head, &row_at_hand, want + at, tolerance + at);
         }
         memcpy(part + (size_t)i * channels, got + (size_t)row * channels, channels * sizeof *got);
     }
@@ -73,8 +73,8 @@ static void run_on(struct optest *t, const struct heads_case *h, const struct op
         side_by_side(t, h->images, h->queries, c, stride ? stride : c, parts, 1, qkv);
         side_by_side(t, h->images, h->keys, c, stride ? stride : 2 * c, parts + 1, 2, qkv + 1);
     }
-    struct tensor y = optest_columns(t, t->dtype, 3, (uint32_t[]) { h->images, h->queries, c }, 0, stride ? stride : c,
-                                     NULL);
+    struct tensor y = optest_columns(t, t->dtype, 3, (uint32_t[]) { h->copies * h->images, h->queries, c }, 0,
+                                     stride ? stride : c, NULL);
     op_attention(optest_pass(t), y, qkv[0], qkv[1], qkv[2], h->heads, h->causal);
     optest_run(t);
     compare(t, h, in, optest_read(t, y));
@@ -83,6 +83,7 @@ static void run_on(struct optest *t, const struct heads_case *h, const struct op
 static struct heads_case filled_in(struct heads_case h)
 {
     if (!h.images) h.images = 1;
+    if (!h.copies) h.copies = 1;
     if (!h.keys) h.keys = h.queries;
     if (h.q_spread <= 0) h.q_spread = 1;
     if (h.k_spread <= 0) h.k_spread = 1;
@@ -123,6 +124,13 @@ static void unet_self(struct optest *t)
 static void unet_cross(struct optest *t)
 {
     attention(t, (struct heads_case) { .images = 2, .queries = 13 * 37, .keys = 77, .heads = 8, .head_dim = 40 });
+}
+
+/* As guidance does before the text comes in. */
+static void copies(struct optest *t)
+{
+    attention(t, (struct heads_case) { .copies = 2, .queries = 256, .heads = 8, .head_dim = 40, .fused = true });
+    attention(t, (struct heads_case) { .copies = 3, .queries = 65, .keys = 33, .heads = 3, .head_dim = 12, .row_stride = 148 });
 }
 
 static void clip_causal(struct optest *t)
@@ -199,6 +207,12 @@ static void queries_beyond_128_mib(struct optest *t)
                                        .row_stride = t->dtype == DTYPE_F32 ? 256 : 512 });
 }
 
+static void copies_beyond_128_mib(struct optest *t)
+{
+    attention(t, (struct heads_case) { .copies = 3, .queries = 65 * 1024 + 3, .keys = 5, .heads = 1, .head_dim = 8,
+                                       .row_stride = t->dtype == DTYPE_F32 ? 256 : 512 });
+}
+
 static void keys_beyond_128_mib(struct optest *t)
 {
     attention(t, (struct heads_case) { .queries = 5, .keys = 130 * 1024 + 3, .heads = 1, .head_dim = 8,
@@ -242,6 +256,7 @@ int main(void)
         { "4096 keys", long_context },
         { "2x256, 8 heads of 80, fused", unet_self },
         { "2x481 on 77, 8 heads of 40", unet_cross },
+        { "copies of one image", copies },
         { "2x77 causal, 12 heads of 64, fused", clip_causal },
         { "every length", every_length },
         { "every causal length", every_causal_length },
@@ -252,6 +267,7 @@ int main(void)
         { "growing scores", growing_scores },
         { "beyond 65535 groups", beyond_65535_groups },
         { "queries beyond 128 MiB", queries_beyond_128_mib },
+        { "copies beyond 128 MiB", copies_beyond_128_mib },
         { "keys beyond 128 MiB", keys_beyond_128_mib },
         { "refusals", refusals },
     };

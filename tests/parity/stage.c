@@ -7,7 +7,7 @@
  *     text CHUNKS SKIP IDS Z            ids uint32 [chunks, 77] -> z [chunks, 77, width]
  *     timetext CHUNKS REPEATS           prints the best of REPEATS encodings, in seconds
  *     unet N H W T TOKENS X CONTEXT EPS x [N, H, W, 4], context [N, tokens, width] -> eps [N, H, W, 4]
- *     time N H W TOKENS REPEATS         prints the best of REPEATS evaluations on zeros, in seconds
+ *     time N H W TOKENS REPEATS         prints the best of REPEATS evaluations on zeros, one latent with N texts, in seconds
  *     decode H W Z RGB                  z [H, W, 4] -> rgb [8 H, 8 W, 3]
  *     timedecode H W REPEATS            prints the best, in seconds
  *     profile N H W TOKENS              prints where one evaluation's time goes, by kernel and by its size
@@ -109,7 +109,8 @@ static bool time_unet(struct model *m, const char *line, double *best, struct ti
     if (sscanf(line, "time %u %u %u %u %u", &n, &h, &w, &tokens, &repeats) != 5) exit(2);
     float *x = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x), *eps = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x);
     float *context = calloc((size_t)n * tokens * m->unet.context, sizeof *context);
-    struct unet_run *run = unet_run_create(m, &(struct unet_run_size) { .h = h, .w = w, .images = n, .tokens = tokens }, err);
+    struct unet_run *run = unet_run_create(m, &(struct unet_run_size) {
+        .h = h, .w = w, .images = n, .tokens = tokens, .alike = 1 }, err);
     bool ok = run && unet_run_context(run, context, err);
     *best = 1e30;
     for (unsigned i = 0; ok && i < repeats; i++) {
@@ -228,7 +229,8 @@ static bool run_profile(struct model *m, const char *line, struct tinct_err *err
     float *x = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x), *eps = calloc((size_t)n * h * w * UNET_LATENT, sizeof *x);
     float *context = calloc((size_t)n * tokens * m->unet.context, sizeof *context);
     device_keep_times(m->device, true);
-    struct unet_run *run = unet_run_create(m, &(struct unet_run_size) { .h = h, .w = w, .images = n, .tokens = tokens }, err);
+    struct unet_run *run = unet_run_create(m, &(struct unet_run_size) {
+        .h = h, .w = w, .images = n, .tokens = tokens, .alike = 1 }, err);
     bool ok = run && unet_run_context(run, context, err) && unet_run_step(run, eps, x, 500.0, err) &&
               unet_run_step(run, eps, x, 500.0, err);
     if (ok && kinds) print_kinds(unet_run_pass(run));

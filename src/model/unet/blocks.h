@@ -44,8 +44,9 @@ void unet_transformer_bind(struct unet_transformer *t, struct weights *ws, uint3
 void unet_resblock(struct pass *pass, const struct unet_resblock *b, struct tensor y, struct tensor x,
                    struct tensor x2, struct tensor shifts);
 
-/* x [N, H, W, C] -> y [N, H, W, C]; kv [N, T, all]. y is not x. */
+/* x [N, H, W, C] -> y [N, H, W, C]; kv [N, T, all]. y is not x. alike: all of x's images are the same, so that all there is
+ * before the text comes in is done once. */
 void unet_transformer(struct pass *pass, const struct unet_transformer *t, struct tensor y, struct tensor x,
-                      struct tensor kv);
+                      struct tensor kv, bool alike);
 
 #endif

@@ -41,17 +41,17 @@ void unet_transformer_bind(struct unet_transformer *t, struct weights *ws, uint3
     }
 }
 
-/* h += attn1(norm1(h)); h += attn2(norm2(h), text); h += ff(norm3(h)).  h [N, H W, C] */
+/* h += attn1(norm1(h)); h += attn2(norm2(h), text); h += ff(norm3(h)).  h [N, H W, C]; alike: N times the same */
 static void attention_block(struct pass *pass, const struct unet_attention_block *b, uint32_t heads, struct tensor h,
-                            struct tensor kv)
+                            struct tensor kv, bool alike)
 {
     uint32_t c = tensor_channels(h);
     size_t mark = scratch_mark(pass);
-    struct tensor a = scratch_like(pass, h);
+    struct tensor a = scratch_like(pass, h), seen = tensor_image(h, 0, alike ? 1 : h.shape[0]);
 
     size_t inner = scratch_mark(pass);
-    struct tensor qkv = scratch_channels(pass, h, 3 * c);
-    op_layer_norm_linear(pass, qkv, h, &b->norm1, layer_norm_eps, &b->qkv, NULL);
+    struct tensor qkv = scratch_channels(pass, seen, 3 * c);
+    op_layer_norm_linear(pass, qkv, seen, &b->norm1, layer_norm_eps, &b->qkv, NULL);
     op_attention(pass, a, tensor_columns(qkv, 0, c), tensor_columns(qkv, c, c), tensor_columns(qkv, 2 * c, c), heads,
                  false);
     op_linear(pass, h, a, &b->out1, &(struct epilogue) { .residual = h });
@@ -68,7 +68,7 @@ static void attention_block(struct pass *pass, const struct unet_attention_block
 }
 
 void unet_transformer(struct pass *pass, const struct unet_transformer *t, struct tensor y, struct tensor x,
-                      struct tensor kv)
+                      struct tensor kv, bool alike)
 {
     size_t mark = scratch_mark(pass);
     struct tensor h = scratch_like(pass, x);
@@ -76,7 +76,7 @@ void unet_transformer(struct pass *pass, const struct unet_transformer *t, struc
 
     op_group_norm_whole(pass, y, x, (struct tensor) { 0 }, &t->norm, UNET_GROUPS, group_norm_eps, OP_ACT_NONE);
     op_linear(pass, h, y, &t->proj_in, NULL);
-    for (uint32_t k = 0; k < t->depth; k++) attention_block(pass, &t->block[k], t->heads, tokens, kv);
+    for (uint32_t k = 0; k < t->depth; k++) attention_block(pass, &t->block[k], t->heads, tokens, kv, alike && k == 0);
     op_linear(pass, y, h, &t->proj_out, &(struct epilogue) { .residual = x });
     scratch_release(pass, mark);
 }

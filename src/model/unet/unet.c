@@ -147,9 +147,10 @@ void unet_time_record(struct pass *pass, const struct unet *u, struct tensor shi
 
 /* ---- one evaluation ------------------------------------------------------- */
 
-/* Gives the stage's result, which stays on the scratch stack: it is a skip connection. */
+/* Gives the stage's result, which stays on the scratch stack: it is a skip connection. *alike: are x's images the same? Then the
+ * result's. */
 static struct tensor input_record(struct pass *pass, const struct unet_stage *s, struct tensor x, struct tensor shifts,
-                                  struct tensor kv)
+                                  struct tensor kv, bool *alike)
 {
     const struct tensor none = { 0 };
 
@@ -166,7 +167,8 @@ static struct tensor input_record(struct pass *pass, const struct unet_stage *s,
     size_t mark = scratch_mark(pass);
     struct tensor h = scratch_like(pass, y);
     unet_resblock(pass, &s->res, h, x, none, shifts);
-    unet_transformer(pass, &s->transformer, y, h, kv);
+    unet_transformer(pass, &s->transformer, y, h, kv, *alike);
+    *alike = false;
     scratch_release(pass, mark);
     return y;
 }
@@ -182,7 +184,7 @@ static void output_record(struct pass *pass, const struct unet_stage *s, struct 
     unet_resblock(pass, &s->res, r, x, skip, shifts);
     if (s->has_transformer) {
         t = s->has_up ? scratch_like(pass, r) : y;
-        unet_transformer(pass, &s->transformer, t, r, kv);
+        unet_transformer(pass, &s->transformer, t, r, kv, false);
     }
     if (s->has_up)
         op_conv2d(pass, y, t, &s->conv, &(struct conv) { .upsample = true }, NULL);
@@ -197,7 +199,7 @@ static void middle_record(struct pass *pass, const struct unet *u, struct tensor
     struct tensor a = scratch_like(pass, y), b = scratch_like(pass, y);
 
     unet_resblock(pass, &u->middle1, a, x, none, shifts);
-    unet_transformer(pass, &u->middle_transformer, b, a, kv);
+    unet_transformer(pass, &u->middle_transformer, b, a, kv, false);
     unet_resblock(pass, &u->middle2, y, b, none, shifts);
     scratch_release(pass, mark);
 }
@@ -222,7 +224,7 @@ static void take_turns(struct pass *pass, const struct unet *u, const struct ten
 }
 
 void unet_record(struct pass *pass, const struct unet *u, struct tensor eps, struct tensor x, struct tensor shifts,
-                 struct tensor kv)
+                 struct tensor kv, bool alike)
 {
     struct tensor skips[UNET_MAX_BLOCKS], turns[2];
     size_t mark = scratch_mark(pass);
@@ -231,7 +233,7 @@ void unet_record(struct pass *pass, const struct unet *u, struct tensor eps, str
     skips[0] = scratch_channels(pass, x, u->model_channels);
     op_conv2d(pass, skips[0], x, &u->input[0].conv, NULL, NULL);
     for (uint32_t i = 1; i < u->input_count; i++)
-        skips[i] = input_record(pass, &u->input[i], skips[i - 1], shifts, kv);
+        skips[i] = input_record(pass, &u->input[i], skips[i - 1], shifts, kv, &alike);
 
     take_turns(pass, u, skips, turns);
     struct tensor h = tensor_at(turns[0], tensor_shape(skips[u->input_count - 1], u->middle2.out));

@@ -46,9 +46,11 @@ void unet_time_record(struct pass *pass, const struct unet *unet, struct tensor 
  *   eps     [N, h, w, 4]              the predicted noise
  *   x       [N, h, w, 4]              the scaled latent; any h and w of at least 1
  *   shifts  [1, shift_channels] f32   a row of unet_time_record's, the same for all images
- *   kv      [N, T, kv_channels]       from unet_context_record */
+ *   kv      [N, T, kv_channels]       from unet_context_record
+ *
+ * alike: x is N times the same latent, as guidance asks for it. eps are the same bits, in less time. */
 void unet_record(struct pass *pass, const struct unet *unet, struct tensor eps, struct tensor x, struct tensor shifts,
-                 struct tensor kv);
+                 struct tensor kv, bool alike);
 
 /* Sinusoids of a timestep 0..999, fractions allowed: out [model_channels] = cos, then sin, of t / 10000^(i / half). */
 void unet_timestep(const struct unet *unet, float *out, double t);

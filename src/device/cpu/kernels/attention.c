@@ -62,20 +62,25 @@ static void mask(float *scores, uint32_t first_query, uint32_t key, uint32_t key
             scores[j * LANES + lane] = -INFINITY;
 }
 
-static void store_group(const struct attention_params *p, const struct group *g, float *y, uint32_t queries)
+static void store_copy(const struct attention_params *p, const struct group *g, float *y, uint32_t queries)
 {
     uint32_t lane = 0;
 
-    for (uint32_t i = 0; i < LANES; i += VEC_WIDTH) {
-        vec inverse = 1.0f / vec_load(g->weight + i);
-        for (uint32_t c = 0; c < p->head_dim; c++)
-            vec_store(g->sums + c * LANES + i, vec_load(g->sums + c * LANES + i) * inverse);
-    }
     for (; lane + 4 <= queries; lane += 4)
         for (uint32_t c = 0; c < p->head_dim; c += 4)
             transpose4(g->sums + c * LANES + lane, LANES, y + (size_t)lane * p->y_stride + c, p->y_stride);
     for (; lane < queries; lane++)
         for (uint32_t c = 0; c < p->head_dim; c++) y[(size_t)lane * p->y_stride + c] = g->sums[c * LANES + lane];
+}
+
+static void store_group(const struct attention_params *p, const struct group *g, float *y, uint32_t queries)
+{
+    for (uint32_t i = 0; i < LANES; i += VEC_WIDTH) {
+        vec inverse = 1.0f / vec_load(g->weight + i);
+        for (uint32_t c = 0; c < p->head_dim; c++)
+            vec_store(g->sums + c * LANES + i, vec_load(g->sums + c * LANES + i) * inverse);
+    }
+    for (uint32_t copy = 0; copy < p->copies; copy++) store_copy(p, g, y + copy * copy_step(p), queries);
 }
 
 static size_t group_floats(uint32_t head_dim)

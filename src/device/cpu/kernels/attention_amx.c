@@ -282,8 +282,9 @@ VEC_INLINE void store_groups(const struct attention_params *p, struct memory *m,
                              const bool f16, const bool exact)
 {
     for (uint32_t g = 0; g < groups; g++) {
-        size_t ahead = g + m->heads < groups ? (size_t)STRIP * p->y_stride : 0;
-        store_rows(p, m, g, stored_place(h->y, place_of(p, m, g, p->y_stride), f16), queries_of(m, h, g), ahead, f16, exact);
+        size_t ahead = g + m->heads < groups ? (size_t)STRIP * p->y_stride : 0, place = place_of(p, m, g, p->y_stride);
+        for (uint32_t copy = 0; copy < p->copies; copy++)
+            store_rows(p, m, g, stored_place(h->y, copy * copy_step(p) + place, f16), queries_of(m, h, g), ahead, f16, exact);
     }
 }
 

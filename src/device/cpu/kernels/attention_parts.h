@@ -15,7 +15,7 @@ enum {
 
 struct head {                      /* one item's operands, of one head or some side by side */
     const void *q, *k, *v;         /* from the item's first query, the image's first key on; the head's columns */
-    void *y;
+    void *y;                       /* of the first copy */
     uint32_t first, rows;          /* queries of the image */
     uint32_t number;               /* of heads, or sets of them, in all images */
 };
@@ -37,6 +37,12 @@ static inline struct head head_of(const struct cpu_args *a, const struct cpu_pla
         .y = stored_place(a->writes[0], row * p->y_stride + column, a->f16),
         .first = first, .rows = least(plan->rows, p->q_rows - first), .number = image * sets + head,
     };
+}
+
+/* Elements of y from one copy to the next. */
+static inline size_t copy_step(const struct attention_params *p)
+{
+    return (size_t)p->images * p->q_rows * p->y_stride;
 }
 
 #endif
