@@ -80,6 +80,11 @@ uint tap_pixel(place s, uint ky, uint kx)
     return inside ? s.image_at + (iy >> doubled) * p.in_w + (ix >> doubled) : ~0u;
 }
 
+#ifndef OCTETS
+// A quad of x1, or zeros; reads in any case, which costs a software driver less than a branch.
+vec4 read1(uint at, bool inside) { return mix(vec4(0.0), LD4(x1, at), bvec4(inside)); }
+#endif
+
 struct cursor { uint c, ky, kx; };       // a piece of k: its channels and tap, ky = taps_h() behind the last
 
 void advance(inout cursor at, uint pieces)

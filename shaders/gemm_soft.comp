@@ -62,9 +62,6 @@ void add_8_k()
     w_at_k += 8u * W_CELLS;
 }
 
-// Reads in any case, where a lane's row or tap is outside another's: a branch costs more.
-vec4 read1(uint at, bool inside) { return mix(vec4(0.0), LD4(x1, at), bvec4(inside)); }
-
 void add_tap(place places[FETCHES], uint ky, uint kx)
 {
     uint at[FETCHES];

@@ -32,6 +32,11 @@ static uint32_t threads(const struct vulkan *v, uint32_t on_gpu)
     return v->core == CORE_SOFT ? v->limits.subgroup : on_gpu;
 }
 
+static void name_module(struct vk_plan *plan, const char *shader, const struct dispatch *d)
+{
+    snprintf(plan->module, sizeof plan->module, "%s.%s.%s", shader, d->variant, plan->texel ? "texel" : "storage");
+}
+
 /* ---- gemm ------------------------------------------------------------------------------ */
 
 static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struct vk_plan *plan)
@@ -48,6 +53,25 @@ static void gemm_soft(const struct vulkan *v, const struct gemm_params *p, struc
     constant(plan, rows);
     plan->groups = (uint64_t)parts * div_up(p->rows / parts, rows) * div_up(p->cols, lanes * 8);
     plan->rounds = any_channels ? p->k : p->k / 8 + p->kernel_h * p->kernel_w * 4;
+}
+
+/* A lane's rows take all columns: where they are a quad, most of what gemm_soft sums would be thrown away. */
+static bool narrow_takes(const struct gemm_params *p)
+{
+    return p->cols <= 4 && p->c1 % 8 == 0 && p->c2 == 0 && !(p->flags & (GEMM_PER_IMAGE | GEMM_WINOGRAD | GEMM_NORM));
+}
+
+static void gemm_narrow_soft(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
+{
+    const uint32_t lanes = v->limits.subgroup, rows_of_a_lane = 2;
+    const struct gemm_params *p = d->params;
+
+    name_module(plan, "gemm_narrow_soft", d);
+    constant(plan, lanes);
+    constant(plan, p->act);
+    constant(plan, p->flags);
+    plan->groups = div_up(p->rows, lanes * rows_of_a_lane);
+    plan->rounds = p->kernel_h * p->kernel_w * (p->c1 / 8 + 1);
 }
 
 /* Tiles of 128 rows, or 64 where there are too few rows to share. */
@@ -166,7 +190,8 @@ uint64_t vk_split_rows(const struct dispatch *d, const struct vk_plan *plan)
 
 static void plan_gemm(const struct vulkan *v, const struct dispatch *d, struct vk_plan *plan)
 {
-    if (v->core == CORE_SOFT) gemm_soft(v, d->params, plan);
+    if (v->core == CORE_SOFT && narrow_takes(d->params)) gemm_narrow_soft(v, d, plan);
+    else if (v->core == CORE_SOFT) gemm_soft(v, d->params, plan);
     else if (matrix_takes(v, d, plan)) gemm_matrix(v, d->params, plan);
     else gemm_tile(d->params, plan);
 }
@@ -371,7 +396,6 @@ void vk_plan(const struct vulkan *v, const struct dispatch *d, bool texel, struc
     const struct kernel *k = find(d->kernel);
 
     *plan = (struct vk_plan) { .reads = k->reads, .writes = k->writes, .texel = texel };
-    snprintf(plan->module, sizeof plan->module, "%s.%s.%s", k->modules[v->core != CORE_SOFT], d->variant,
-             texel ? "texel" : "storage");
+    name_module(plan, k->modules[v->core != CORE_SOFT], d);
     k->plan(v, d, plan);
 }
