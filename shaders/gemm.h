@@ -22,7 +22,8 @@
  * GEMM_WINOGRAD: a linear layer whose rows are 36 equal parts, and part 6 i + j has weights of its own (winograd.h): those of
  * winograd_weights, k = c1, where a device has it, else
  *   sum over a 3x3 kernel's taps (ky, kx) of G[i, ky] G[j, kx] w[(3 ky + kx) c1 + c, o]
- * GEMM_DOUBLED, with it: the 25 parts of an upsampled x alone, those whose i and j are not 2.
+ * GEMM_DOUBLED, with it: the 25 parts of an upsampled x alone, those whose i and j are not 2. Either has no epilogue, and may
+ * write what y_stride leaves between cols and a multiple of 16.
  *
  * GEMM_NORM (a linear layer, where device_joins_norms): x1's rows are normalised first, as layer_norm.h has it, with eps,
  * gamma and beta.

@@ -9,8 +9,8 @@
  * GEMM_DOUBLED (y twice as high and wide as x, which is upsampled before the convolution, nearest): of the six values of B^T d
  * along an axis the third is 0, as d1 = d2 and d3 = d4. Products with i or j 2 are left out: V and M have 25 parts, in order.
  *
- * Tiles are counted over all images, row by row, as wide and high as it takes: ceil(w / 4), ceil(h / 4). V is [36 or 25, tiles,
- * channels], M [36 or 25, tiles, cols]. Channels are multiples of 16, cols of 4.
+ * Tiles are counted over all images, row by row, as wide and high as it takes: ceil(w / 4), ceil(h / 4). V is [36 or 25,
+ * part_rows, v_stride], M alike; rows from `tiles` on mean nothing. Channels are multiples of 16, cols of 4.
  *
  * winograd_weights, where a device has it: U = G g G^T, [36 or 25, panels, channels, 64] f32, from w as it is packed (gemm.h), k
  * rows a panel; elsewhere gemm makes them as it goes.
@@ -27,10 +27,10 @@
 #include "types.h"
 
 struct winograd_params {
-    uint first, tiles;                                  /* of all images' */
+    uint first, tiles, part_rows;                       /* of all images' */
     uint h, w, channels;                                /* of y; channels of x, or of y */
     uint in_h, above;                                   /* rows of x; of them before y's first: 0 or 1 */
-    uint x_stride, y_stride, residual_stride, per_image_stride;   /* elements */
+    uint x_stride, v_stride, y_stride, residual_stride, per_image_stride;   /* elements; v: of V or M */
     uint flags;                                         /* gemm.h's */
 };
 

@@ -12,7 +12,7 @@ layout(constant_id = 1) const uint FLAGS = 0u;            // of gemm.h
 
 PARAMS(winograd_params);
 READS(0, x);
-WRITES(1, v);                            // [parts, tiles, channels]
+WRITES(1, v);
 
 const uint DOUBLED = (FLAGS & GEMM_DOUBLED) != 0u ? 1u : 0u;
 
@@ -48,5 +48,5 @@ void main()
     [[unroll]] for (uint i = 0u; i < 6u; i++) transform(6u * i, 1u);
     uint part = 0u;
     [[unroll]] for (uint i = 0u; i < 36u; i++)
-        if (DOUBLED == 0u || (i / 6u != 2u && i % 6u != 2u)) ST4(v, part++ * p.tiles + tile, quads, c, d[i]);
+        if (DOUBLED == 0u || (i / 6u != 2u && i % 6u != 2u)) ST4(v, part++ * p.part_rows + tile, p.v_stride / 4u, c, d[i]);
 }

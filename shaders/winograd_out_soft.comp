@@ -11,7 +11,7 @@ layout(constant_id = 1) const uint FLAGS = 0u;            // of gemm.h
 #include "winograd.h"
 
 PARAMS(winograd_params);
-READS(0, m);                             // [parts, tiles, channels]
+READS(0, m);
 READS_FLOAT(1, bias);
 READS_FLOAT(2, per_image);
 READS(3, residual);
@@ -41,7 +41,7 @@ void main()
     uint part = 0u;
     [[unroll]] for (uint i = 0u; i < 36u; i++) {
         bool kept = (FLAGS & GEMM_DOUBLED) == 0u || (i / 6u != 2u && i % 6u != 2u);
-        s[i] = kept ? LD4(m, (part++ * p.tiles + tile) * quads + c) : vec4(0.0);
+        s[i] = kept ? LD4(m, (part++ * p.part_rows + tile) * (p.v_stride / 4u) + c) : vec4(0.0);
     }
     [[unroll]] for (uint i = 0u; i < 6u; i++) transform(i, 6u);
     [[unroll]] for (uint i = 0u; i < 4u; i++) transform(6u * i, 1u);

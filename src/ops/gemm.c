@@ -178,25 +178,26 @@ static bool winograd_keeps_weights(struct pass *pass)
     return device_has_kernel(pass_device(pass), "winograd_weights", "f32");
 }
 
-static uint64_t winograd_weight_bytes(const struct weight *w, const struct conv *c)
+/* Are there outputs enough to pay for making the weights? Kept ones cost more. Else making one costs what it is to multiply it
+ * with five tiles more. */
+static bool enough_tiles(struct tensor y, const struct conv *c, bool keeps)
 {
-    return (uint64_t)points(c) * w->packed.shape[0] * w->inputs * 64 * sizeof(float);
+    uint32_t taps = c->upsample ? 4 : 9, pixels = y.shape[1] * y.shape[2];       /* 4: of a phase */
+
+    return keeps ? tiles_of(y) >= (c->upsample ? 16 : 64) : taps * pixels > points(c) * (tiles_of(y) + 5);
 }
 
-/* Chosen by one picture's shape and the device alone. Fewer tiles than these would not pay for making the weights: where they
- * are kept, which a storage buffer must span, and where they are made in a cache. */
+/* Chosen by one picture's shape and the device alone. */
 static bool winograd_pays(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
                           const struct epilogue *e)
 {
-    const uint32_t least_channels = 32, most_bytes = 120u << 20;
-    bool keeps = winograd_keeps_weights(pass);
+    const uint32_t least_channels = 32;
 
     return w->kernel_h == 3 && w->kernel_w == 3 && c->stride <= 1 && !c->pad_end_only &&
            (!c->upsample || is_doubled(y, x)) &&
            (!e || e->act == OP_ACT_NONE) && w->inputs % 16 == 0 && w->inputs >= least_channels && w->outputs % 4 == 0 &&
-           w->outputs >= least_channels && x.dtype == DTYPE_F32 && tiles_of(y) >= (keeps ? 64 : 16) &&
-           device_takes_winograd(pass_device(pass)) &&
-           (!keeps || winograd_weight_bytes(w, c) <= most_bytes);
+           w->outputs >= least_channels && x.dtype == DTYPE_F32 && enough_tiles(y, c, winograd_keeps_weights(pass)) &&
+           device_takes_winograd(pass_device(pass));
 }
 
 /* For the products: w as it is packed, or [points, panels, inputs, 64] f32. */
@@ -218,24 +219,25 @@ static void band_in(struct pass *pass, struct winograd_params p, struct tensor v
 {
     p.channels = tensor_channels(x);
     p.x_stride = x.stride;
+    p.v_stride = v.stride;
     pass_dispatch(pass, &(struct dispatch) {
         .kernel = "winograd_in", .variant = "f32", .reads = { tensor_all(x) }, .writes = { tensor_all(v) }, .params = &p,
         .params_size = sizeof p, .rows = p.tiles });
 }
 
-static void band_products(struct pass *pass, struct tensor m, struct tensor v, const struct weight *w, struct tensor u,
-                          uint32_t flags)
+static void band_products(struct pass *pass, struct winograd_params band, struct tensor m, struct tensor v, const struct weight *w,
+                          struct tensor u)
 {
     uint32_t rows = tensor_rows(v);
     struct gemm_params p = {
         .rows = rows, .cols = w->outputs, .k = u.shape[1], .c1 = w->inputs, .x1_stride = v.stride,
         .y_stride = m.stride, .kernel_h = 1, .kernel_w = 1, .stride = 1, .upsample = 1, .in_h = 1, .in_w = rows, .out_h = 1,
-        .out_w = rows, .flags = flags, .scale = 1.0f,
+        .out_w = rows, .flags = band.flags, .scale = 1.0f,
     };
     pass_dispatch(pass, &(struct dispatch) {
         .kernel = "gemm", .variant = "f32", .reads = { tensor_all(v), { 0 }, tensor_span(u) },
         .writes = { tensor_span(m) }, .params = &p, .params_size = sizeof p, .rows = rows, .columns = p.cols,
-        .flops = 2.0 * rows * p.cols * p.c1 });
+        .flops = 2.0 * GEMM_PARTS(band.flags) * band.tiles * p.cols * p.c1 });
 }
 
 static void band_out(struct pass *pass, struct winograd_params p, struct tensor y, struct tensor m, const struct weight *w,
@@ -245,6 +247,7 @@ static void band_out(struct pass *pass, struct winograd_params p, struct tensor 
 
     if (!e) e = &nothing;
     p.channels = w->outputs;
+    p.v_stride = m.stride;
     p.y_stride = y.stride;
     p.residual_stride = e->residual.stride;
     p.per_image_stride = e->per_image.stride;
@@ -256,27 +259,64 @@ static void band_out(struct pass *pass, struct winograd_params p, struct tensor 
         .params = &p, .params_size = sizeof p, .rows = p.tiles });
 }
 
+/* [points, part_rows, channels] with a stride of an odd number of cache lines: where part_rows is odd, too, a tile's values do not
+ * crowd into few sets of a cache. */
+static struct tensor parts_of_tiles(struct pass *pass, uint32_t rows, uint32_t channels)
+{
+    uint32_t lines = (channels + 15) / 16;
+
+    return tensor_columns(scratch_f32(pass, rows, (lines | 1) * 16), 0, channels);
+}
+
 /* In bands of tiles whose transforms fit a last cache. */
-static void conv2d_winograd(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w,
+static void winograd_bands(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w,
                             const struct conv *c, const struct epilogue *e)
 {
-    const uint32_t band_bytes = 24u << 20, least_band = 64;
+    const uint32_t band_bytes = 12u << 20, least_band = 64;
     uint32_t all = y.shape[0] * tiles_of(y), band = band_bytes / (points(c) * 4 * (w->inputs + w->outputs));
     size_t mark = scratch_mark(pass);
     struct tensor u = winograd_weights(pass, w, c);
 
     if (band < least_band) band = least_band;
     band = (all + (all + band - 1) / band - 1) / ((all + band - 1) / band);
-    struct tensor v = scratch_f32(pass, points(c) * band, w->inputs), m = scratch_f32(pass, points(c) * band, w->outputs);
+    uint32_t part_rows = band < 32 ? band : band | 1;      /* few fit a cache however they lie */
+    struct tensor v = parts_of_tiles(pass, points(c) * part_rows, w->inputs);
+    struct tensor m = parts_of_tiles(pass, points(c) * part_rows, w->outputs);
     for (uint32_t first = 0; first < all; first += band) {
-        struct winograd_params p = { .first = first, .tiles = all - first < band ? all - first : band, .h = y.shape[1],
-                                     .w = y.shape[2], .in_h = x.shape[1], .above = c->above ? 1 : 0, .flags = winograd_flags(c) };
-        v.shape[0] = m.shape[0] = points(c) * p.tiles;
+        struct winograd_params p = { .first = first, .tiles = all - first < band ? all - first : band, .part_rows = part_rows,
+                                     .h = y.shape[1], .w = y.shape[2], .in_h = x.shape[1], .above = c->above ? 1 : 0,
+                                     .flags = winograd_flags(c) };
         band_in(pass, p, v, x);
-        band_products(pass, m, v, w, u, p.flags);
+        band_products(pass, p, m, v, w, u);
         band_out(pass, p, y, m, w, e);
     }
     scratch_release(pass, mark);
+}
+
+static struct tensor columns_of(struct tensor t, uint32_t first, uint32_t count)
+{
+    return tensor_is(t) ? tensor_columns(t, first, count) : t;
+}
+
+/* By columns of y, where weights are kept: those of all may be more than a storage buffer must span. */
+static void conv2d_winograd(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w,
+                            const struct conv *c, const struct epilogue *e)
+{
+    const uint32_t most_bytes = 120u << 20, panel_bytes = points(c) * w->inputs * 64 * (uint32_t)sizeof(float);
+    uint32_t panels = winograd_keeps_weights(pass) && panel_bytes < most_bytes ? most_bytes / panel_bytes : w->packed.shape[0];
+    struct epilogue all = e ? *e : (struct epilogue) { 0 };
+
+    for (uint32_t panel = 0; panel < w->packed.shape[0]; panel += panels) {
+        uint32_t first = panel * 64, left = w->packed.shape[0] - panel, some = left < panels ? left : panels;
+        uint32_t count = w->outputs - first < some * 64 ? w->outputs - first : some * 64;
+        struct weight part = *w;
+        part.packed = tensor_image(w->packed, panel, some);
+        part.bias = columns_of(w->bias, first, count);
+        part.outputs = count;
+        winograd_bands(pass, tensor_columns(y, first, count), x, &part, c,
+                       &(struct epilogue) { .per_image = columns_of(all.per_image, first, count),
+                                            .residual = columns_of(all.residual, first, count) });
+    }
 }
 
 /* ---- convolutions ------------------------------------------------------------------- */

@@ -171,7 +171,7 @@ static void resblock_first(struct optest *t)
 static void resblock_second(struct optest *t)
 {
     conv2d(t, (struct layer) { .h = 8, .w = 8, .c = 1280, .outputs = 320, .kernel = 3, .flags = OPTEST_BIAS,
-                               .residual = RESIDUAL });
+                               .residual = RESIDUAL, .winograd = SMALL });
 }
 
 static void of_1x1(struct optest *t)
@@ -191,7 +191,7 @@ static void shortcuts(struct optest *t)
     conv2d(t, (struct layer) { .images = 2, .h = 16, .w = 16, .c = 320, .shortcut = 640, .shortcut2 = 320, .outputs = 320,
                                .kernel = 3, .flags = OPTEST_BIAS, .winograd = SMALL });
     conv2d(t, (struct layer) { .images = 2, .h = 8, .w = 8, .c = 128, .shortcut = 192, .outputs = 128, .kernel = 3,
-                               .flags = OPTEST_BIAS });
+                               .flags = OPTEST_BIAS, .winograd = SMALL });
     conv2d(t, (struct layer) { .images = 2, .h = 13, .w = 11, .c = 20, .shortcut = 12, .shortcut2 = 36, .outputs = 36,
                                .kernel = 3, .per_image = true, .residual = RESIDUAL });
     conv2d(t, (struct layer) { .h = 33, .w = 40, .c = 32, .shortcut = 40, .shortcut2 = 8, .outputs = 68, .kernel = 3,
@@ -247,6 +247,8 @@ static void transformed_tiles(struct optest *t)
     conv2d(t, (struct layer) { .images = 3, .h = 31, .w = 45, .c = 32, .outputs = 36, .kernel = 3, .row_stride = 72,
                                .flags = OPTEST_BIAS, .residual = RESIDUAL_IS_Y, .winograd = LARGE });
     conv2d(t, (struct layer) { .h = 64, .w = 64, .c = 320, .outputs = 320, .kernel = 3, .winograd = LARGE });
+    conv2d(t, (struct layer) { .images = 2, .h = 8, .w = 8, .c = 272, .outputs = 68, .kernel = 3, .flags = OPTEST_BIAS,
+                               .per_image = true, .residual = RESIDUAL, .winograd = SMALL });
 }
 
 /* The last tile of a row, or of a column, half outside; more than a band. */
@@ -260,6 +262,11 @@ static void transformed_upsampled(struct optest *t)
     conv2d(t, (struct layer) { .images = 2, .h = 65, .w = 102, .c = 32, .outputs = 32, .kernel = 3, .upsample = true,
                                .flags = OPTEST_BIAS, .winograd = LARGE });
     conv2d(t, (struct layer) { .h = 32, .w = 32, .c = 320, .outputs = 320, .kernel = 3, .upsample = true, .winograd = LARGE });
+    if (!optest_groups_are_slow(t))              /* weights that are kept for some columns at a time */
+        conv2d(t, (struct layer) { .h = 8, .w = 8, .c = 1280, .outputs = 1028, .kernel = 3, .upsample = true, .flags = OPTEST_BIAS,
+                                   .per_image = true, .residual = RESIDUAL, .winograd = LARGE });
+    conv2d(t, (struct layer) { .images = 3, .h = 4, .w = 4, .c = 144, .outputs = 36, .kernel = 3, .upsample = true,
+                               .flags = OPTEST_BIAS, .winograd = SMALL });
 }
 
 /* One row of tiles; more than a band. */
@@ -278,13 +285,13 @@ static void transformed_beyond_128_mib(struct optest *t)
 }
 
 /* A picture's bits do not depend on the pictures beside it, nor on threads. */
-static void transformed_alone(struct optest *t)
+static void alone(struct optest *t, uint32_t h, uint32_t w, uint32_t c)
 {
-    const uint32_t h = 33, w = 37, c = 32, count = h * w * c, threads[] = { 2, 1, 3 };
+    const uint32_t count = h * w * c, threads[] = { 2, 1, 3 };
     float *first = malloc(2 * count * sizeof *first);
 
     for (uint32_t i = 0; i < 3; i++) {
-        if (i) optest_reopen(t, (int)threads[i]);
+        optest_reopen(t, (int)threads[i]);
         struct optest_weight weight = optest_weight(t, c, c, 3, OPTEST_BIAS);
         float *x = optest_random(t, 2 * count, 0, 1);
         uint32_t images = i == 2 ? 1 : 2;
@@ -297,6 +304,12 @@ static void transformed_alone(struct optest *t)
         else assert_memory_equal(got, first + count, count * sizeof *got);
     }
     free(first);
+}
+
+static void transformed_alone(struct optest *t)
+{
+    alone(t, 33, 37, 32);
+    alone(t, 8, 8, 160);
 }
 
 static void stride_2(struct optest *t)
@@ -318,7 +331,7 @@ static void pad_end_only(struct optest *t)
 static void upsampled(struct optest *t)
 {
     conv2d(t, (struct layer) { .images = 2, .h = 8, .w = 12, .c = 64, .outputs = 64, .kernel = 3, .upsample = true,
-                               .flags = OPTEST_BIAS, .winograd = SMALL });
+                               .flags = OPTEST_BIAS, .winograd = LARGE });
     conv2d(t, (struct layer) { .images = 3, .h = 7, .w = 9, .c = 32, .outputs = 68, .kernel = 3, .upsample = true,
                                .flags = OPTEST_BIAS, .per_image = true, .act = OP_ACT_SILU, .residual = RESIDUAL });
     conv2d(t, (struct layer) { .images = 2, .h = 1, .w = 1, .c = 24, .outputs = 4, .kernel = 3, .upsample = true });

@@ -4,6 +4,7 @@
  * time in tiles (tile.h) whose sums stay in the cache until the last block. For every tap of a convolution a row's
  * pointer moves to the pixel that the tap sees, or to zeros outside the image. */
 #include "device/cpu/kernels/gemm_parts.h"
+#include "device/cpu/kernels/gemm_winograd.h"
 #include "device/cpu/kernels/tile.h"
 
 enum { ROWS = 480 };           /* of an item at most */
@@ -15,8 +16,15 @@ struct memory {
     struct tile_run aimed[MOST_RUNS];
 };
 
+static bool is_winograd(const struct cpu_args *a)
+{
+    const struct gemm_params *p = a->params;
+    return p->flags & GEMM_WINOGRAD;
+}
+
 static struct cpu_plan plan(const struct cpu_args *a)
 {
+    if (is_winograd(a)) return CPU_NAME(gemm_winograd_plan)(a);
     return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, 1, TILE_ROWS, 8, sizeof(struct memory) });
 }
 
@@ -59,6 +67,10 @@ static void run_item(const struct cpu_args *a, const struct cpu_plan *plan, uint
     struct memory *m = memory;
     struct gemm_item *it = &m->item;
 
+    if (is_winograd(a)) {
+        CPU_NAME(gemm_winograd_run)(a, plan, index, memory);
+        return;
+    }
     CPU_NAME(gemm_begin)(a, plan, index, K_BLOCK, it);
     for (uint32_t k = 0, length; k < it->k; k += length) {
         length = gemm_length(it, k);

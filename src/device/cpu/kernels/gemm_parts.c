@@ -11,17 +11,10 @@ enum {
 
 static const float zeros[K_BLOCK];
 
-/* n cut into as few parts of at most `most` as there must be, as even as multiples of `unit` allow. */
-static uint32_t even_part(uint32_t n, uint32_t most, uint32_t unit)
-{
-    uint32_t part = parts(n, parts(n, most));
-    return parts(part, unit) * unit;
-}
-
 /* Equal parts of the rows, which have weights of their own. */
 static uint32_t phases_of(const struct gemm_params *p)
 {
-    return p->flags & GEMM_PHASES ? 4 : p->flags & GEMM_WINOGRAD ? GEMM_PARTS(p->flags) : 1;
+    return p->flags & GEMM_PHASES ? 4 : 1;
 }
 
 struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits most)
@@ -42,7 +35,7 @@ static void find_places(const struct gemm_params *p, struct gemm_item *it)
     uint32_t out_pixels = p->out_h * p->out_w;
 
     for (uint32_t i = 0; i < it->rows; i++) {
-        uint32_t row = p->rows / phases_of(p) * it->phase + it->first + i, image = row / out_pixels, pixel = row % out_pixels;
+        uint32_t row = it->first + i, image = row / out_pixels, pixel = row % out_pixels;
         it->places[i] = (struct gemm_place) {
             .y = (int32_t)(pixel / p->out_w * p->stride) - (int32_t)p->pad_top,
             .x = (int32_t)(pixel % p->out_w * p->stride) - (int32_t)p->pad_left,
@@ -73,8 +66,6 @@ void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan,
     uint32_t panels = parts(p->cols, PANEL), groups = parts(panels, plan->panels), rows = p->rows / phases_of(p);
     uint32_t blocks = parts(rows, plan->rows), taps = phases ? 4 : p->kernel_h * p->kernel_w;
 
-    if (p->flags & GEMM_WINOGRAD && blocks == 1)      /* panel by panel: all parts read a panel's weights, which stay in a cache */
-        index = index % phases_of(p) * groups + index / phases_of(p);
     it->f16 = a->f16;
     it->phase = index / groups / blocks;
     it->first = index / groups % blocks * plan->rows;
@@ -94,29 +85,6 @@ void CPU_NAME(gemm_begin)(const struct cpu_args *a, const struct cpu_plan *plan,
     else find_places(p, it);
 }
 
-/* G of winograd.h */
-static const float winograd[6][3] = {
-    { 1 / 4.0f, 0, 0 },
-    { -1 / 6.0f, -1 / 6.0f, -1 / 6.0f },
-    { -1 / 6.0f, 1 / 6.0f, -1 / 6.0f },
-    { 1 / 24.0f, 1 / 12.0f, 1 / 6.0f },
-    { 1 / 24.0f, -1 / 12.0f, 1 / 6.0f },
-    { 0, 0, 1 },
-};
-
-/* Of G, the one that the nth part along an axis has. */
-static uint32_t winograd_row(uint32_t n, bool doubled)
-{
-    return doubled && n >= 2 ? n + 1 : n;
-}
-
-static void add_tap(struct gemm_run *run, uint32_t w, float factor)
-{
-    if (factor == 0) return;
-    run->factor[run->w_count] = factor;
-    run->w[run->w_count++] = w;
-}
-
 void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_item *it, struct gemm_run *run, uint32_t c)
 {
     static const uint32_t first[2][2] = { { 0, 1 }, { 0, 2 } }, end[2][2] = { { 1, 3 }, { 2, 3 } };   /* [phase][tap] */
@@ -124,21 +92,15 @@ void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_i
 
     run->w_count = 0;
     if (run->own) {
-        add_tap(run, it->taps_k + c, 1);
-        return;
-    }
-    if (p->flags & GEMM_WINOGRAD) {
-        bool doubled = p->flags & GEMM_DOUBLED;
-        uint32_t side = doubled ? 5 : 6, i = winograd_row(it->phase / side, doubled), j = winograd_row(it->phase % side, doubled);
-        for (uint32_t tap = 0; tap < 9; tap++) add_tap(run, tap * channels + c, winograd[i][tap / 3] * winograd[j][tap % 3]);
+        run->w[run->w_count++] = it->taps_k + c;
         return;
     }
     if (!(p->flags & GEMM_PHASES)) {
-        add_tap(run, ((uint32_t)run->ky * p->kernel_w + (uint32_t)run->kx) * channels + c, 1);
+        run->w[run->w_count++] = ((uint32_t)run->ky * p->kernel_w + (uint32_t)run->kx) * channels + c;
         return;
     }
     for (uint32_t y = first[down][run->ky]; y < end[down][run->ky]; y++)
-        for (uint32_t x = first[right][run->kx]; x < end[right][run->kx]; x++) add_tap(run, (y * 3 + x) * channels + c, 1);
+        for (uint32_t x = first[right][run->kx]; x < end[right][run->kx]; x++) run->w[run->w_count++] = (y * 3 + x) * channels + c;
 }
 
 void CPU_NAME(gemm_own_run)(const struct cpu_args *a, const struct gemm_item *it, struct gemm_run *run, uint32_t c,
@@ -192,9 +154,8 @@ VEC_INLINE void widen_weights(float *to, const struct gemm_run *run, const uint1
     const uint32_t taps = run->w_count;
 
     for (uint32_t c = 0; c < width; c += VEC_WIDTH) {
-        vec sum = stored_vec(w, (size_t)(run->w[0] + i) * PANEL + c, true) * run->factor[0];
-        for (uint32_t tap = 1; tap < taps; tap++)
-            sum += run->factor[tap] * stored_vec(w, (size_t)(run->w[tap] + i) * PANEL + c, true);
+        vec sum = stored_vec(w, (size_t)(run->w[0] + i) * PANEL + c, true);
+        for (uint32_t tap = 1; tap < taps; tap++) sum += stored_vec(w, (size_t)(run->w[tap] + i) * PANEL + c, true);
         vec_store(to + c, sum);
     }
 }

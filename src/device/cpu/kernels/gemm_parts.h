@@ -17,7 +17,7 @@ enum {
     MOST_SUMS = MOST_ROWS * 5 * PANEL,
     SUM_ROWS = 32,             /* a panel's sums have room for a multiple of these */
     MOST_RUNS = K_BLOCK / 4,
-    MOST_TAPS = 9,             /* of w, whose sum a tap's weights are */
+    MOST_TAPS = 4,             /* of w, whose sum a tap's weights are */
 };
 
 #define GEMM_NO_ROW UINT32_MAX /* where a sum that nobody wants goes */
@@ -34,8 +34,7 @@ struct gemm_run {              /* part of k inside one tap and one source */
     int32_t ky, kx;
     const void *x;             /* that source from the first channel on */
     uint32_t stride, length;
-    uint32_t w[MOST_TAPS];     /* first rows of w to be summed, */
-    float factor[MOST_TAPS];   /* times these */
+    uint32_t w[MOST_TAPS];     /* first rows of w to be summed */
     uint32_t w_count;
 };
 
@@ -46,7 +45,7 @@ struct gemm_runs {                     /* of a block of k */
 
 struct gemm_item {
     uint32_t first, rows;              /* rows of y, or of a phase of it */
-    uint32_t phase;                    /* 2 (oy % 2) + ox % 2; GEMM_WINOGRAD's part */
+    uint32_t phase;                    /* 2 (oy % 2) + ox % 2 */
     uint32_t kernel_w;
     uint32_t seen_h, seen_w, shift;    /* pixels that taps see, and how far to shift them to a source pixel */
     uint32_t panel, panels;
@@ -72,6 +71,13 @@ static inline uint32_t gemm_fast_products(const struct gemm_params *p)
     if (p->kernel_h * p->kernel_w > 1) return 1;
     if (picture) return 3;
     return square ? 2 : 1;
+}
+
+/* n cut into as few parts of at most `most` as there must be, as even as multiples of `unit` allow. */
+static inline uint32_t even_part(uint32_t n, uint32_t most, uint32_t unit)
+{
+    uint32_t part = parts(n, parts(n, most));
+    return parts(part, unit) * unit;
 }
 
 struct gemm_limits {

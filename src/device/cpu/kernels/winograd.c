@@ -80,7 +80,7 @@ static void find_pixels(const struct winograd_params *p, const float *x, uint32_
 VEC_INLINE void tile_in(const struct winograd_params *p, float *to, const float *x, uint32_t tile, const bool doubled)
 {
     const int side = doubled ? OUT : SIDE, kept = doubled ? KEPT : SIDE;
-    size_t step = (size_t)p->tiles * p->channels;
+    size_t step = (size_t)p->part_rows * p->v_stride;
     const float *pixel[POINTS];
     vec d[POINTS];
 
@@ -104,7 +104,7 @@ static void run_in(const struct cpu_args *a, const struct cpu_plan *plan, uint32
 
     (void)memory;
     for (uint32_t tile = item * plan->rows; tile < end; tile++) {
-        float *to = (float *)a->writes[0] + (size_t)tile * p->channels;
+        float *to = (float *)a->writes[0] + (size_t)tile * p->v_stride;
         if (p->flags & GEMM_DOUBLED) tile_in(p, to, a->reads[0], tile, true);
         else tile_in(p, to, a->reads[0], tile, false);
     }
@@ -154,9 +154,9 @@ static void run_out(const struct cpu_args *a, const struct cpu_plan *plan, uint3
 
     (void)memory;
     for (uint32_t tile = item * plan->rows; tile < end; tile++) {
-        const float *from = (const float *)a->reads[0] + (size_t)tile * p->channels;
+        const float *from = (const float *)a->reads[0] + (size_t)tile * p->v_stride;
         struct spot s = spot_of(p, tile);
-        size_t step = (size_t)p->tiles * p->channels;
+        size_t step = (size_t)p->part_rows * p->v_stride;
         for (uint32_t c = 0; c < p->channels; c += VEC_WIDTH) {
             if (p->flags & GEMM_DOUBLED) load_kept(m, from + c, step);
             else

@@ -1,0 +1,167 @@
+/* gemm's products of transformed tiles (GEMM_WINOGRAD, winograd.h), in fp32.
+ *
+ * An item is a block of rows by one panel of all parts, or of those with some i. For a block of k and an i the panel's 3x3 kernels
+ * are transformed along y to what the parts of that i have in common, then along x to each of them: nine of the packed weights
+ * make six transformed ones, which stay in the cache while all rows are multiplied. Sums are taken in y itself. Blocks of k are
+ * cut by k alone and a row's sums depend on nothing but its own values: bits do not depend on rows, items or threads. */
+#include "device/cpu/kernels/gemm_winograd.h"
+
+#include "device/cpu/kernels/gemm_parts.h"
+#include "device/cpu/kernels/stored.h"
+#include "device/cpu/kernels/tile.h"
+
+enum {
+    SIDE = 6, KEPT = 5 /* of SIDE with GEMM_DOUBLED */,
+    LINE = 32,                 /* halves of a cache line */
+    GAP = 16,                  /* floats between parts' weights, or they would crowd into few sets of a cache */
+    BLOCK = 128,               /* of k: a block's weights take 200 KB of a second cache */
+    ROWS = 480,                /* of an item at most */
+    LEAST_ROWS = 96,
+    ITEMS_PER_THREAD = 8,
+};
+
+struct memory {
+    _Alignas(64) float weights[SIDE * (BLOCK * PANEL + GAP)];      /* [j][strip of columns][k][TILE_COLUMNS] */
+};
+
+struct work {                  /* an item's */
+    const struct gemm_params *p;
+    const uint16_t *panel;     /* of w */
+    const float *x;            /* the first part's first row */
+    float *y;                  /* and its first column of the panel */
+    size_t x_step, y_step;     /* from part to part */
+    uint32_t side, rows, columns;
+};
+
+static uint32_t side_of(const struct gemm_params *p)
+{
+    return p->flags & GEMM_DOUBLED ? KEPT : SIDE;
+}
+
+struct cpu_plan CPU_NAME(gemm_winograd_plan)(const struct cpu_args *a)
+{
+    const struct gemm_params *p = a->params;
+    uint32_t all = p->rows / GEMM_PARTS(p->flags), rows = even_part(all, ROWS, TILE_ROWS);
+    uint32_t side = side_of(p), panels = parts(p->cols, PANEL), wanted = a->threads > 1 ? a->threads * ITEMS_PER_THREAD : 1;
+    uint32_t together = side;          /* i of an item */
+
+    while (panels * parts(side, together) * parts(all, rows) < wanted && together > 1) together = even_part(side, together - 1, 1);
+    while (panels * parts(side, together) * parts(all, rows) < wanted && rows > LEAST_ROWS)
+        rows = even_part(all, rows - TILE_ROWS, TILE_ROWS);
+    return (struct cpu_plan) { panels * parts(side, together) * parts(all, rows), rows, together, sizeof(struct memory) };
+}
+
+/* Along y: the kernel's three columns, each times row i of G. kernel: of channel k, from its column of the panel on; its taps
+ * are `step` halves apart. */
+VEC_INLINE void transform_columns(vec *t, const uint16_t *kernel, size_t step, const int i)
+{
+    for (int x = 0; x < 3; x++) {
+        vec first = { 0 }, second = { 0 }, third = { 0 };
+        if (i < 5) first = stored_vec(kernel, x * step, true);
+        if (i > 0 && i < 5) second = stored_vec(kernel, (3 + x) * step, true);
+        if (i > 0) third = stored_vec(kernel, (6 + x) * step, true);
+        switch (i) {
+        case 0: t[x] = first * (1 / 4.0f); break;
+        case 1: t[x] = (first + second + third) * (-1 / 6.0f); break;
+        case 2: t[x] = (first - second + third) * (-1 / 6.0f); break;
+        case 3: t[x] = first * (1 / 24.0f) + second * (1 / 12.0f) + third * (1 / 6.0f); break;
+        case 4: t[x] = first * (1 / 24.0f) - second * (1 / 12.0f) + third * (1 / 6.0f); break;
+        case 5: t[x] = third; break;
+        }
+    }
+}
+
+/* Along x: to the parts, `step` floats apart. */
+VEC_INLINE void transform_row(float *to, size_t step, const vec *t, const bool doubled)
+{
+    vec ends = (t[0] + t[2]) * (-1 / 6.0f), middle = t[1] * (1 / 6.0f);
+    vec far_ends = t[0] * (1 / 24.0f) + t[2] * (1 / 6.0f), far_middle = t[1] * (1 / 12.0f);
+
+    vec_store(to, t[0] * (1 / 4.0f));
+    vec_store(to + step, ends - middle);
+    if (!doubled) {
+        vec_store(to + 2 * step, ends + middle);
+        to += step;
+    }
+    vec_store(to + 2 * step, far_ends + far_middle);
+    vec_store(to + 3 * step, far_ends - far_middle);
+    vec_store(to + 4 * step, t[2]);
+}
+
+VEC_INLINE void make_weights(const struct work *w, float *to, uint32_t k, uint32_t length, const int i, const bool doubled)
+{
+    size_t tap = (size_t)w->p->c1 * PANEL;
+
+    for (uint32_t line = 0; line < PANEL; line += LINE)
+        for (uint32_t n = 0; n < length; n++)
+            for (uint32_t c = line; c < line + LINE; c += VEC_WIDTH) {
+                vec t[3];
+                float *column = to + (size_t)(c / TILE_COLUMNS * TILE_COLUMNS) * length + c % TILE_COLUMNS;
+                transform_columns(t, w->panel + (size_t)(k + n) * PANEL + c, tap, i);
+                transform_row(column + (size_t)n * TILE_COLUMNS, (size_t)length * PANEL + GAP, t, doubled);
+            }
+}
+
+static void make_weights_of(const struct work *w, float *to, uint32_t k, uint32_t length, uint32_t i)
+{
+    if (w->side == KEPT)
+        switch (i) {
+        case 0: make_weights(w, to, k, length, 0, true); break;
+        case 1: make_weights(w, to, k, length, 1, true); break;
+        case 2: make_weights(w, to, k, length, 3, true); break;
+        case 3: make_weights(w, to, k, length, 4, true); break;
+        case 4: make_weights(w, to, k, length, 5, true); break;
+        }
+    else
+        switch (i) {
+        case 0: make_weights(w, to, k, length, 0, false); break;
+        case 1: make_weights(w, to, k, length, 1, false); break;
+        case 2: make_weights(w, to, k, length, 2, false); break;
+        case 3: make_weights(w, to, k, length, 3, false); break;
+        case 4: make_weights(w, to, k, length, 4, false); break;
+        case 5: make_weights(w, to, k, length, 5, false); break;
+        }
+}
+
+/* A part's rows take in k of [k, k + length). */
+static void multiply(const struct work *w, uint32_t part, const float *weights, uint32_t k, uint32_t length)
+{
+    const float *x = w->x + part * w->x_step;
+    float *y = w->y + part * w->y_step;
+    uint32_t strips = parts(w->rows, TILE_ROWS);
+
+    for (uint32_t strip = 0; strip < strips; strip++) {
+        uint32_t first = w->rows * strip / strips, rows = w->rows * (strip + 1) / strips - first;
+        struct tile_run run = { .length = length };
+        for (uint32_t r = 0; r < rows; r++) run.a[r] = x + (size_t)(first + r) * w->p->x1_stride + k;
+        for (uint32_t c = 0; c < w->columns; c += TILE_COLUMNS)
+            CPU_NAME(tile)(&run, 1, weights + (size_t)c * length, y + (size_t)first * w->p->y_stride + c, w->p->y_stride, k > 0,
+                           rows, parts(least(w->columns - c, TILE_COLUMNS), VEC_WIDTH));
+    }
+}
+
+void CPU_NAME(gemm_winograd_run)(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
+{
+    const struct gemm_params *p = a->params;
+    struct memory *m = memory;
+    uint32_t side = side_of(p), part_rows = p->rows / GEMM_PARTS(p->flags), blocks = parts(part_rows, plan->rows);
+    uint32_t sets = parts(side, plan->panels), i = item % sets * plan->panels, end = least(i + plan->panels, side);
+    uint32_t row = item / sets % blocks * plan->rows, column = item / sets / blocks * PANEL;
+    uint32_t block = even_part(p->c1, BLOCK, 16);
+    const struct work w = {
+        .p = p, .panel = (const uint16_t *)a->reads[2] + (size_t)column * p->k,
+        .x = (const float *)a->reads[0] + (size_t)row * p->x1_stride,
+        .y = (float *)a->writes[0] + (size_t)row * p->y_stride + column,
+        .x_step = (size_t)part_rows * p->x1_stride, .y_step = (size_t)part_rows * p->y_stride,
+        .side = side, .rows = least(part_rows - row, plan->rows), .columns = least(p->cols - column, PANEL),
+    };
+
+    for (uint32_t k = 0, length; k < p->c1; k += length) {
+        length = least(p->c1 - k, block);
+        for (uint32_t n = i; n < end; n++) {
+            make_weights_of(&w, m->weights, k, length, n);
+            for (uint32_t j = 0; j < side; j++)
+                multiply(&w, n * side + j, m->weights + j * ((size_t)length * PANEL + GAP), k, length);
+        }
+    }
+}
