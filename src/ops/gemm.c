@@ -269,8 +269,8 @@ static struct tensor parts_of_tiles(struct pass *pass, uint32_t rows, uint32_t c
 }
 
 /* In bands of tiles whose transforms fit a last cache. */
-static void winograd_bands(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w,
-                            const struct conv *c, const struct epilogue *e)
+static void winograd_bands(struct pass *pass, struct tensor y, struct tensor x, const struct weight *w, const struct conv *c,
+                           const struct epilogue *e)
 {
     const uint32_t band_bytes = 12u << 20, least_band = 64;
     uint32_t all = y.shape[0] * tiles_of(y), band = band_bytes / (points(c) * 4 * (w->inputs + w->outputs));
@@ -279,7 +279,8 @@ static void winograd_bands(struct pass *pass, struct tensor y, struct tensor x, 
 
     if (band < least_band) band = least_band;
     band = (all + (all + band - 1) / band - 1) / ((all + band - 1) / band);
-    uint32_t part_rows = band < 32 ? band : band | 1;      /* few fit a cache however they lie */
+    /* Few fit a cache however they lie; kernels for kept weights take 16 rows at a time. */
+    uint32_t part_rows = band < 32 || winograd_keeps_weights(pass) ? band : band | 1;
     struct tensor v = parts_of_tiles(pass, points(c) * part_rows, w->inputs);
     struct tensor m = parts_of_tiles(pass, points(c) * part_rows, w->outputs);
     for (uint32_t first = 0; first < all; first += band) {
