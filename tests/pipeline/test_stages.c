@@ -287,7 +287,8 @@ int main(void)
     for (const struct core *core = cores; core < cores + CORES; core++) {
         add("agrees with the plainest", agrees_with_the_plainest, core);
         add("gives the same bytes again", gives_the_same_bytes_again, core);
-        add("gives the same bytes for one latent", gives_the_same_bytes_for_one_latent, core);
+        if (!strncmp(core->name, "cpu/", 4) || strstr(core->name, "soft"))      /* copies on others: tests/ops/test_attention.c */
+            add("gives the same bytes for one latent", gives_the_same_bytes_for_one_latent, core);
         add("bands have no seams", bands_have_no_seams, core);
         if (core->act && !strcmp(core->act, "f16")) add("overflows are decoded in fp32", overflows_are_decoded_in_fp32, core);
     }
