@@ -243,9 +243,6 @@ static void band_products(struct pass *pass, struct winograd_params band, struct
 static void band_out(struct pass *pass, struct winograd_params p, struct tensor y, struct tensor m, const struct weight *w,
                      const struct epilogue *e)
 {
-    static const struct epilogue nothing;
-
-    if (!e) e = &nothing;
     p.channels = w->outputs;
     p.v_stride = m.stride;
     p.y_stride = y.stride;
@@ -304,9 +301,10 @@ static void conv2d_winograd(struct pass *pass, struct tensor y, struct tensor x,
                             const struct conv *c, const struct epilogue *e)
 {
     const uint32_t most_bytes = 120u << 20, panel_bytes = points(c) * w->inputs * 64 * (uint32_t)sizeof(float);
-    uint32_t panels = winograd_keeps_weights(pass) && panel_bytes < most_bytes ? most_bytes / panel_bytes : w->packed.shape[0];
+    uint32_t panels = w->packed.shape[0];
     struct epilogue all = e ? *e : (struct epilogue) { 0 };
 
+    if (winograd_keeps_weights(pass)) panels = panel_bytes < most_bytes ? most_bytes / panel_bytes : 1;
     for (uint32_t panel = 0; panel < w->packed.shape[0]; panel += panels) {
         uint32_t first = panel * 64, left = w->packed.shape[0] - panel, some = left < panels ? left : panels;
         uint32_t count = w->outputs - first < some * 64 ? w->outputs - first : some * 64;

@@ -145,7 +145,8 @@ static bool time_text(struct bench *b, struct tinct *t, struct tinct_err *err)
 
 static bool time_step(struct bench *b, struct tinct *t, uint32_t h, uint32_t w, struct tinct_err *err)
 {
-    struct unet_run *run = unet_run_create(t->model, &(struct unet_run_size) { .h = h, .w = w, .images = 2, .tokens = BENCH_TOKENS, .alike = 1 }, err);
+    struct unet_run *run = unet_run_create(t->model, &(struct unet_run_size) {
+        .h = h, .w = w, .images = 2, .tokens = BENCH_TOKENS, .alike = 1 }, err);
     float *x = calloc((size_t)h * w * 8, sizeof *x), *eps = calloc((size_t)h * w * 8, sizeof *eps);
     float *context = calloc((size_t)2 * BENCH_TOKENS * t->model->unet.context, sizeof *context);
     double best = 1e30;

@@ -17,17 +17,23 @@ static uint32_t phases_of(const struct gemm_params *p)
     return p->flags & GEMM_PHASES ? 4 : 1;
 }
 
-struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits most)
+struct cpu_plan CPU_NAME(gemm_cut)(const struct cpu_args *a, uint32_t sets, uint32_t all, uint32_t panels,
+                                   struct gemm_limits most)
 {
-    const struct gemm_params *p = a->params;
-    uint32_t phases = phases_of(p), all = a->rows / phases, unit = most.unit;
-    uint32_t panels = parts(a->columns, PANEL), wanted = a->threads > 1 ? a->threads * most.items : 1;
+    uint32_t unit = most.unit, wanted = a->threads > 1 ? a->threads * most.items : 1;
     uint32_t rows = even_part(all, most.rows, unit), group = even_part(panels, most.panels, 1);
 
-    while (phases * parts(all, rows) * parts(panels, group) < wanted && group > 1)
+    while (sets * parts(all, rows) * parts(panels, group) < wanted && group > 1)
         group = even_part(panels, group - 1, 1);
-    while (phases * parts(all, rows) * panels < wanted && rows > LEAST_ROWS) rows = even_part(all, rows - unit, unit);
-    return (struct cpu_plan) { phases * parts(all, rows) * parts(panels, group), rows, group, most.memory };
+    while (sets * parts(all, rows) * panels < wanted && rows > LEAST_ROWS) rows = even_part(all, rows - unit, unit);
+    return (struct cpu_plan) { sets * parts(all, rows) * parts(panels, group), rows, group, most.memory };
+}
+
+struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits most)
+{
+    uint32_t phases = phases_of(a->params);
+
+    return CPU_NAME(gemm_cut)(a, phases, a->rows / phases, parts(a->columns, PANEL), most);
 }
 
 static void find_places(const struct gemm_params *p, struct gemm_item *it)

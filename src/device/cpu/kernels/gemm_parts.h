@@ -87,7 +87,12 @@ struct gemm_limits {
     size_t memory;             /* bytes that a thread needs */
 };
 
-/* How a dispatch is cut: items as large as they may be, smaller while there are too few for the threads. */
+/* How `sets` products of all rows by all panels are cut: items as large as they may be, smaller while there are too few for the
+ * threads. */
+struct cpu_plan CPU_NAME(gemm_cut)(const struct cpu_args *a, uint32_t sets, uint32_t all, uint32_t panels,
+                                   struct gemm_limits most);
+
+/* The same of a dispatch's phases. */
 struct cpu_plan CPU_NAME(gemm_plan)(const struct cpu_args *a, struct gemm_limits most);
 
 /* most: rows of w in a block, at most K_BLOCK and a multiple of 32. */

@@ -16,8 +16,6 @@ enum {
     GAP = 16,                  /* floats between parts' weights, or they would crowd into few sets of a cache */
     BLOCK = 128,               /* of k: a block's weights take 200 KB of a second cache */
     ROWS = 480,                /* of an item at most */
-    LEAST_ROWS = 96,
-    ITEMS_PER_THREAD = 8,
 };
 
 struct memory {
@@ -41,14 +39,9 @@ static uint32_t side_of(const struct gemm_params *p)
 struct cpu_plan CPU_NAME(gemm_winograd_plan)(const struct cpu_args *a)
 {
     const struct gemm_params *p = a->params;
-    uint32_t all = p->rows / GEMM_PARTS(p->flags), rows = even_part(all, ROWS, TILE_ROWS);
-    uint32_t side = side_of(p), panels = parts(p->cols, PANEL), wanted = a->threads > 1 ? a->threads * ITEMS_PER_THREAD : 1;
-    uint32_t together = side;          /* i of an item */
 
-    while (panels * parts(side, together) * parts(all, rows) < wanted && together > 1) together = even_part(side, together - 1, 1);
-    while (panels * parts(side, together) * parts(all, rows) < wanted && rows > LEAST_ROWS)
-        rows = even_part(all, rows - TILE_ROWS, TILE_ROWS);
-    return (struct cpu_plan) { panels * parts(side, together) * parts(all, rows), rows, together, sizeof(struct memory) };
+    return CPU_NAME(gemm_cut)(a, parts(p->cols, PANEL), p->rows / GEMM_PARTS(p->flags), side_of(p),
+                              (struct gemm_limits) { ROWS, SIDE, TILE_ROWS, 8, sizeof(struct memory) });
 }
 
 /* Along y: the kernel's three columns, each times row i of G. kernel: of channel k, from its column of the panel on; its taps
@@ -102,25 +95,23 @@ VEC_INLINE void make_weights(const struct work *w, float *to, uint32_t k, uint32
             }
 }
 
-static void make_weights_of(const struct work *w, float *to, uint32_t k, uint32_t length, uint32_t i)
+VEC_INLINE void make_weights_of_row(const struct work *w, float *to, uint32_t k, uint32_t length, const int i)
 {
-    if (w->side == KEPT)
-        switch (i) {
-        case 0: make_weights(w, to, k, length, 0, true); break;
-        case 1: make_weights(w, to, k, length, 1, true); break;
-        case 2: make_weights(w, to, k, length, 3, true); break;
-        case 3: make_weights(w, to, k, length, 4, true); break;
-        case 4: make_weights(w, to, k, length, 5, true); break;
-        }
-    else
-        switch (i) {
-        case 0: make_weights(w, to, k, length, 0, false); break;
-        case 1: make_weights(w, to, k, length, 1, false); break;
-        case 2: make_weights(w, to, k, length, 2, false); break;
-        case 3: make_weights(w, to, k, length, 3, false); break;
-        case 4: make_weights(w, to, k, length, 4, false); break;
-        case 5: make_weights(w, to, k, length, 5, false); break;
-        }
+    if (w->side == KEPT) make_weights(w, to, k, length, i, true);
+    else make_weights(w, to, k, length, i, false);
+}
+
+/* Of the nth i that there are. */
+static void make_weights_of(const struct work *w, float *to, uint32_t k, uint32_t length, uint32_t n)
+{
+    switch (w->side == KEPT && n >= 2 ? n + 1 : n) {
+    case 0: make_weights_of_row(w, to, k, length, 0); break;
+    case 1: make_weights_of_row(w, to, k, length, 1); break;
+    case 2: make_weights_of_row(w, to, k, length, 2); break;
+    case 3: make_weights_of_row(w, to, k, length, 3); break;
+    case 4: make_weights_of_row(w, to, k, length, 4); break;
+    case 5: make_weights_of_row(w, to, k, length, 5); break;
+    }
 }
 
 /* A part's rows take in k of [k, k + length). */
