@@ -22,7 +22,7 @@ if(TINCT_KERNELS)
   foreach(isa IN LISTS TINCT_ISAS)
     set(files ${TINCT_KERNELS})
     if(isa STREQUAL amx)     # has its own of these
-      list(FILTER files EXCLUDE REGEX "/(gemm|gemm_bf16|gemm_winograd|attention|lora_multiply)\\.c$")
+      list(FILTER files EXCLUDE REGEX "/(gemm|gemm_bf16|gemm_winograd|tile_bf16|attention|attention_lanes|attention_bf16|lora_multiply)\\.c$")
     endif()
     add_library(tinct_kernels_${isa} OBJECT ${files})
     target_compile_options(tinct_kernels_${isa} PRIVATE ${TINCT_ISA_FLAGS_${isa}} -ffp-contract=fast

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "device/cpu/kernels/vec.h"
+#include "device/cpu/kernels/bf16.h"
 
 #if VEC_AMX
 

@@ -65,29 +65,6 @@ VEC_INLINE bool advance(struct memory *m, const struct chunk *c, const struct pi
 
 /* ---- weights ----------------------------------------------------------------------- */
 
-/* Weights that are cut to bf16 would be too small by half a step, on average by this part of them. */
-static const float cut_bias = 2.81776375e-3f;
-
-/* 2^x, relative error <= 2e-7; rough: times 1 + cut_bias, relative error <= 8e-5. -inf gives 0, NaN stays. */
-VEC_INLINE __m512 power_of_2(__m512 x, const bool exact)
-{
-    enum { BELOW = 9 };                /* to the whole number below, without exceptions */
-    __m512 f = _mm512_reduce_ps(x, BELOW), power;
-
-    if (exact) {
-        power = _mm512_set1_ps(1.87757669e-3f) * f + _mm512_set1_ps(8.98933969e-3f);
-        power = power * f + _mm512_set1_ps(5.58263175e-2f);
-        power = power * f + _mm512_set1_ps(2.40153611e-1f);
-        power = power * f + _mm512_set1_ps(6.93153083e-1f);
-        power = power * f + _mm512_set1_ps(9.9999994e-1f);
-    } else {
-        power = _mm512_set1_ps(7.82443807e-2f) * f + _mm512_set1_ps(2.26704165e-1f);
-        power = power * f + _mm512_set1_ps(6.97794259e-1f);
-        power = power * f + _mm512_set1_ps(1.00274277f);
-    }
-    return _mm512_scalef_ps(power, x);
-}
-
 struct softening {                     /* of a piece, a pair at a time: a query's scores of 32 keys */
     const struct piece *piece;
     float *scores;                     /* [key step][2 halves of queries][2] tiles: of keys; then of weights' high and low numbers */

@@ -4,7 +4,7 @@
  * pairs of k, [k / 2][column][2], and each dot product adds two k at a time. Where more than one product would be needed
  * (gemm_parts.h), fp32's own are as fast. */
 #include "device/cpu/kernels/gemm_parts.h"
-#include "device/cpu/kernels/tile.h"
+#include "device/cpu/kernels/tile_bf16.h"
 
 #if VEC_BF16
 
@@ -43,39 +43,7 @@ static void pair_weights(uint16_t *to, const float *from, uint32_t length)
 {
     for (uint32_t k = 0; k < length; k += 2)
         for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
-            pair_bf16(to + (size_t)k * PANEL + 2 * c, from + (size_t)k * PANEL + c, from + (size_t)(k + 1) * PANEL + c);
-}
-
-/* sums[r][c] (+)= a[r] . panel over `length` k, as in tile.h. */
-VEC_INLINE void tile_fixed(const uint16_t *a, uint32_t length, const uint16_t *panel, float *sums, bool add,
-                           const int rows, const int vecs)
-{
-    vec sum[TILE_ROWS][TILE_VECS] = { 0 };
-
-    for (uint32_t k = 0; k < length; k += 2, panel += 2 * PANEL) {
-        vec_pairs b[TILE_VECS];
-#pragma GCC unroll 4
-        for (int v = 0; v < vecs; v++) b[v] = pairs_load(panel + 2 * v * VEC_WIDTH);
-#pragma GCC unroll 6
-        for (int r = 0; r < rows; r++) {
-            vec_pairs x = pairs_all(a + (size_t)r * length + k);
-#pragma GCC unroll 4
-            for (int v = 0; v < vecs; v++) sum[r][v] = vec_dot(sum[r][v], x, b[v]);
-        }
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int v = 0; v < vecs; v++) {
-            float *at = sums + r * PANEL + v * VEC_WIDTH;
-            vec_store(at, add ? vec_load(at) + sum[r][v] : sum[r][v]);
-        }
-}
-
-static void tile_bf16(const uint16_t *a, uint32_t length, const uint16_t *panel, float *sums, bool add, uint32_t rows,
-                      uint32_t vecs)
-{
-    TILE_DISPATCH(tile_fixed, a, length, panel, sums, add)
+            pair_bf16(to + (size_t)k * PANEL + 2 * c, vec_load(from + (size_t)k * PANEL + c), vec_load(from + (size_t)(k + 1) * PANEL + c));
 }
 
 static void multiply_panel(const struct cpu_args *a, struct memory *m, uint32_t panel, uint32_t k, uint32_t length)
@@ -89,8 +57,8 @@ static void multiply_panel(const struct cpu_args *a, struct memory *m, uint32_t 
     pair_weights(m->panel, m->weights, length);
     for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
-        tile_bf16(m->inputs + (size_t)r * length, length, m->panel, sums + r * PANEL, k > 0, rows,
-                  parts(least(p->cols - column, PANEL), VEC_WIDTH));
+        CPU_NAME(tile_bf16)(m->inputs + (size_t)r * length, length / 2, 1, length, m->panel, sums + r * PANEL, k > 0, rows,
+                            parts(least(p->cols - column, PANEL), VEC_WIDTH));
         if (k + length == it->k) CPU_NAME(gemm_store)(a, it, sums, it->panel + panel, r, r + rows);
     }
 }

@@ -2,7 +2,7 @@
 #ifndef TINCT_CPU_PEAK_H
 #define TINCT_CPU_PEAK_H
 
-#include "device/cpu/kernels/vec.h"
+#include "device/cpu/kernels/bf16.h"
 
 double CPU_NAME(peak_f32)(uint32_t rounds, float *sink);
 

@@ -1,7 +1,6 @@
 /* What one instruction set offers. */
 #include "device/cpu/kernels.h"
 #include "device/cpu/kernels/peak.h"
-#include "device/cpu/kernels/vec.h"
 
 extern const struct cpu_kernel CPU_NAME(gemm), CPU_NAME(attention), CPU_NAME(layer_norm), CPU_NAME(group_norm_stats),
     CPU_NAME(group_norm_finish), CPU_NAME(group_norm_apply), CPU_NAME(lora_merge), CPU_NAME(mix), CPU_NAME(winograd_in),
@@ -13,7 +12,7 @@ extern const struct cpu_kernel CPU_NAME(gemm_amx), CPU_NAME(gemm_amx_fast), CPU_
     CPU_NAME(attention_amx_fast), CPU_NAME(gemm_amx_f16), CPU_NAME(attention_amx_f16), CPU_NAME(layer_norm_f16),
     CPU_NAME(group_norm_stats_f16), CPU_NAME(group_norm_apply_f16), CPU_NAME(mix_f16);
 #elif VEC_BF16
-extern const struct cpu_kernel CPU_NAME(gemm_bf16);
+extern const struct cpu_kernel CPU_NAME(gemm_bf16), CPU_NAME(attention_bf16);
 #endif
 
 static const struct cpu_kernel *const kernels[] = {
@@ -25,7 +24,7 @@ static const struct cpu_kernel *const kernels[] = {
     &CPU_NAME(gemm_amx_f16), &CPU_NAME(attention_amx_f16), &CPU_NAME(layer_norm_f16),  &CPU_NAME(group_norm_stats_f16),
     &CPU_NAME(group_norm_apply_f16), &CPU_NAME(mix_f16),
 #elif VEC_BF16
-    &CPU_NAME(gemm_bf16),
+    &CPU_NAME(gemm_bf16), &CPU_NAME(attention_bf16),
 #endif
 #if !VEC_AMX
     &CPU_NAME(gemm),       &CPU_NAME(attention),

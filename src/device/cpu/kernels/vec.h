@@ -126,51 +126,6 @@ struct amx_config {            /* as the processor reads it */
 #define VEC_AMX 0
 #endif
 
-#if defined(__AVX512BF16__)
-#define VEC_BF16 1
-
-typedef __m512bh vec_pairs;        /* [VEC_WIDTH][2] bf16 */
-
-/* sum[i] + a[i][0] b[i][0] + a[i][1] b[i][1] */
-VEC_INLINE vec vec_dot(vec sum, vec_pairs a, vec_pairs b)
-{
-    return _mm512_dpbf16_ps(sum, a, b);
-}
-
-VEC_INLINE vec_pairs pairs_load(const uint16_t *p)
-{
-    return (vec_pairs)_mm512_loadu_si512(p);
-}
-
-VEC_INLINE vec_pairs pairs_all(const uint16_t *p)        /* the two at p, everywhere */
-{
-    int32_t pair;
-    memcpy(&pair, p, 4);
-    return (vec_pairs)_mm512_set1_epi32(pair);
-}
-
-/* count floats to bf16, to nearest even. */
-VEC_INLINE void narrow_bf16(uint16_t *to, const float *from, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i += 16) {
-        __mmask16 some = count - i < 16 ? (__mmask16)((1u << (count - i)) - 1) : 0xffff;
-        __m256bh x = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(some, from + i));
-        _mm256_mask_storeu_epi16(to + i, some, (__m256i)x);
-    }
-}
-
-/* VEC_WIDTH floats of each row to pairs [VEC_WIDTH][2] of bf16. */
-VEC_INLINE void pair_bf16(uint16_t *to, const float *even, const float *odd)
-{
-    __m512 first = _mm512_loadu_ps(even), second = _mm512_loadu_ps(odd);
-    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(first));
-    __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(second));
-    _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
-}
-#else
-#define VEC_BF16 0
-#endif
-
 /* to[j][i] = from[i][j] of 4 x 4 floats; strides in floats. */
 VEC_INLINE void transpose4(const float *from, size_t from_stride, float *to, size_t to_stride)
 {

@@ -1,0 +1,93 @@
+/* Pairs of bf16 numbers and their dot products, where the instruction set has them (VEC_BF16). */
+#ifndef TINCT_CPU_BF16_H
+#define TINCT_CPU_BF16_H
+
+#include <stdbool.h>
+
+#include "device/cpu/kernels/vec.h"
+
+#if defined(__AVX512BF16__)
+#define VEC_BF16 1
+
+typedef __m512bh vec_pairs;        /* [VEC_WIDTH][2] bf16 */
+
+/* sum[i] + a[i][0] b[i][0] + a[i][1] b[i][1] */
+VEC_INLINE vec vec_dot(vec sum, vec_pairs a, vec_pairs b)
+{
+    return _mm512_dpbf16_ps(sum, a, b);
+}
+
+VEC_INLINE vec_pairs pairs_load(const uint16_t *p)
+{
+    return (vec_pairs)_mm512_loadu_si512(p);
+}
+
+VEC_INLINE vec_pairs pairs_all(const uint16_t *p)        /* the two at p, everywhere */
+{
+    int32_t pair;
+    memcpy(&pair, p, 4);
+    return (vec_pairs)_mm512_set1_epi32(pair);
+}
+
+/* The first `count` of a vector's lanes. */
+VEC_INLINE __mmask16 lanes_below(uint32_t count)
+{
+    return count < VEC_WIDTH ? (__mmask16)((1u << count) - 1) : (__mmask16)0xffff;
+}
+
+/* count floats to bf16, to nearest even. */
+VEC_INLINE void narrow_bf16(uint16_t *to, const float *from, uint32_t count)
+{
+    uint32_t i = 0;
+
+    for (; i + 32 <= count; i += 32)
+        _mm512_storeu_si512(to + i, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + i + 16), _mm512_loadu_ps(from + i)));
+    for (; i < count; i += 16) {
+        const __mmask16 some = lanes_below(count - i);
+        __m256bh x = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(some, from + i));
+        _mm256_mask_storeu_epi16(to + i, some, (__m256i)x);
+    }
+}
+
+/* Two rows of VEC_WIDTH floats to pairs of bf16. */
+VEC_INLINE void pair_bf16(uint16_t *to, vec even, vec odd)
+{
+    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
+    __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
+    _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+}
+
+/* The same, cut off rather than rounded: too small by half a step, on average by cut_bias of what they were. */
+VEC_INLINE void pair_cut(uint16_t *to, vec even, vec odd)
+{
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
+    __m512i low = _mm512_srli_epi32(_mm512_castps_si512(even), 16);
+    _mm512_storeu_si512(to, _mm512_ternarylogic_epi32(upper, _mm512_castps_si512(odd), low, 0xca));
+}
+
+static const float cut_bias = 2.81776375e-3f;
+
+/* 2^x, relative error <= 2e-7; rough: times 1 + cut_bias, relative error <= 8e-5. -inf gives 0, NaN stays. */
+VEC_INLINE vec power_of_2(vec x, const bool exact)
+{
+    enum { BELOW = 9 };                /* to the whole number below, without exceptions */
+    vec f = _mm512_reduce_ps(x, BELOW), power;
+
+    if (exact) {
+        power = vec_all(1.87757669e-3f) * f + vec_all(8.98933969e-3f);
+        power = power * f + vec_all(5.58263175e-2f);
+        power = power * f + vec_all(2.40153611e-1f);
+        power = power * f + vec_all(6.93153083e-1f);
+        power = power * f + vec_all(9.9999994e-1f);
+    } else {
+        power = vec_all(7.82443807e-2f) * f + vec_all(2.26704165e-1f);
+        power = power * f + vec_all(6.97794259e-1f);
+        power = power * f + vec_all(1.00274277f);
+    }
+    return _mm512_scalef_ps(power, x);
+}
+#else
+#define VEC_BF16 0
+#endif
+
+#endif

@@ -1,0 +1,40 @@
+#include "device/cpu/kernels/tile_bf16.h"
+
+#if VEC_BF16
+
+VEC_INLINE void tile_fixed(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,
+                           bool add, const int rows, const int vecs)
+{
+    vec sum[TILE_ROWS][TILE_VECS] = { 0 };
+    const uint16_t *row[TILE_ROWS];
+
+    for (int r = 0; r < rows; r++) row[r] = a + 2 * across * (size_t)r;
+    for (size_t k = 0; length; length -= 2, k += 2 * along, panel += 2 * TILE_COLUMNS) {
+        vec_pairs b[TILE_VECS];
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) b[v] = pairs_load(panel + 2 * v * VEC_WIDTH);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++) {
+            vec_pairs x = pairs_all(row[r] + k);
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) sum[r][v] = vec_dot(sum[r][v], x, b[v]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            float *at = sums + r * TILE_COLUMNS + v * VEC_WIDTH;
+            vec_store(at, add ? vec_load(at) + sum[r][v] : sum[r][v]);
+        }
+}
+
+void CPU_NAME(tile_bf16)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,
+                         bool add, uint32_t rows, uint32_t vecs)
+{
+    TILE_DISPATCH(tile_fixed, a, across, along, length, panel, sums, add)
+}
+
+#else
+typedef int nothing_here;      /* a file must not be empty */
+#endif
