@@ -17,12 +17,15 @@ struct shape {
     enum kind kind;
     uint32_t n, h, w;          /* images, their pixels; attention and cross: images, queries, keys */
     uint32_t inputs, outputs;  /* channels; attention and cross: heads and their channels */
-    uint32_t detail;           /* conv: 2 upsamples; linear: 1 is a GEGLU */
+    uint32_t detail;           /* conv: 2 upsamples; linear: 1 is a GEGLU, 3 adds a residual */
 };
 
 static const struct shape shapes[] = {
     { "linear 8192x320x2880", LINEAR, 2, 64, 64, 2880, 320, 0 },
     { "linear 8192x320x320", LINEAR, 2, 64, 64, 320, 320, 0 },
+    { "linear 8192x320x320 residual", LINEAR, 2, 64, 64, 320, 320, 3 },
+    { "linear 2048x640x640 residual", LINEAR, 2, 32, 32, 640, 640, 3 },
+    { "linear 512x1280x1280 residual", LINEAR, 2, 16, 16, 1280, 1280, 3 },
     { "linear 8192x2560x320", LINEAR, 2, 64, 64, 320, 2560, 0 },
     { "linear geglu 8192x2560x320", LINEAR, 2, 64, 64, 320, 2560, 1 },
     { "linear 8192x320x1280", LINEAR, 2, 64, 64, 1280, 320, 0 },
@@ -130,7 +133,7 @@ static void record_product(struct pass *pass, struct device *d, const struct sha
     if (conv)
         op_conv2d(pass, y, x, &w, &(struct conv) { .upsample = up == 2 }, NULL);
     else
-        op_linear(pass, y, x, &w, NULL);
+        op_linear(pass, y, x, &w, &(struct epilogue) { .residual = s->detail == 3 ? random_tensor(d, storage(d), 4, y.shape) : (struct tensor) { 0 } });
 }
 
 static void record_attention(struct pass *pass, struct device *d, const struct shape *s)

@@ -52,9 +52,9 @@ VEC_INLINE void narrow_bf16(uint16_t *to, const float *from, uint32_t count)
 /* Two rows of VEC_WIDTH floats to pairs of bf16. */
 VEC_INLINE void pair_bf16(uint16_t *to, vec even, vec odd)
 {
-    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
-    __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
-    _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    const __m512i zip = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3,
+                                         18, 2, 17, 1, 16, 0);
+    _mm512_storeu_si512(to, _mm512_permutexvar_epi16(zip, (__m512i)_mm512_cvtne2ps_pbh(odd, even)));
 }
 
 /* The same, cut off rather than rounded: too small by half a step, on average by cut_bias of what they were. */

@@ -14,7 +14,6 @@ struct memory {
     struct gemm_item item;
     struct gemm_runs runs;                                  /* of the block at hand */
     _Alignas(64) uint16_t inputs[ROWS * K_BLOCK];           /* [row][block] */
-    _Alignas(64) float weights[K_BLOCK * PANEL];
     _Alignas(64) uint16_t panel[K_BLOCK * PANEL];         /* [block / 2][column][2] */
 };
 
@@ -39,11 +38,22 @@ static void load_inputs(const struct gemm_params *p, struct memory *m, uint32_t 
     }
 }
 
-static void pair_weights(uint16_t *to, const float *from, uint32_t length)
+/* A panel's weights for a block, as pairs; a pair may span two runs. */
+static void pair_weights(const struct cpu_args *a, struct memory *m, uint32_t panel, uint32_t length)
 {
-    for (uint32_t k = 0; k < length; k += 2)
+    const struct gemm_params *p = a->params;
+    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)(m->item.panel + panel) * p->k * PANEL;
+    const struct gemm_run *run = m->runs.run;
+    uint32_t i = 0;
+
+    for (uint32_t k = 0; k < length; k += 2) {
+        const struct gemm_run *even = run, *odd = i + 1 < run->length ? run : run + 1;
+        uint32_t of_even = i, of_odd = odd == run ? i + 1 : 0;
         for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
-            pair_bf16(to + (size_t)k * PANEL + 2 * c, vec_load(from + (size_t)k * PANEL + c), vec_load(from + (size_t)(k + 1) * PANEL + c));
+            pair_bf16(m->panel + (size_t)k * PANEL + 2 * c, gemm_weight(even, w, of_even, c), gemm_weight(odd, w, of_odd, c));
+        run = of_odd + 1 < odd->length ? odd : odd + 1;
+        i = run == odd ? of_odd + 1 : 0;
+    }
 }
 
 static void multiply_panel(const struct cpu_args *a, struct memory *m, uint32_t panel, uint32_t k, uint32_t length)
@@ -53,8 +63,7 @@ static void multiply_panel(const struct cpu_args *a, struct memory *m, uint32_t 
     uint32_t column = (it->panel + panel) * PANEL;
     float *sums = it->sums + (size_t)panel * it->room * PANEL;
 
-    CPU_NAME(gemm_weights)(a, it, &m->runs, panel, length, PANEL, m->weights);
-    pair_weights(m->panel, m->weights, length);
+    pair_weights(a, m, panel, length);
     for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
         CPU_NAME(tile_bf16)(m->inputs + (size_t)r * length, length / 2, 1, length, m->panel, sums + r * PANEL, k > 0, rows,

@@ -154,18 +154,6 @@ const void *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_
     return stored_at(run->x, (size_t)(place->first + (y >> it->shift) * p->in_w + (x >> it->shift)) * run->stride, it->f16);
 }
 
-/* Row i of a run: the sum of its rows of w, whose panel begins at w. */
-VEC_INLINE void widen_weights(float *to, const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t width)
-{
-    const uint32_t taps = run->w_count;
-
-    for (uint32_t c = 0; c < width; c += VEC_WIDTH) {
-        vec sum = stored_vec(w, (size_t)(run->w[0] + i) * PANEL + c, true);
-        for (uint32_t tap = 1; tap < taps; tap++) sum += stored_vec(w, (size_t)(run->w[tap] + i) * PANEL + c, true);
-        vec_store(to + c, sum);
-    }
-}
-
 void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, const struct gemm_runs *runs, uint32_t panel,
                             uint32_t length, uint32_t width, float *to)
 {
@@ -175,8 +163,8 @@ void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it
 
     for (uint32_t r = 0; r < runs->count; r++)
         for (uint32_t i = 0; i < runs->run[r].length; i++, k++)
-            for (uint32_t c = 0; c < PANEL; c += width)
-                widen_weights(to + (size_t)c * length + (size_t)k * width, &runs->run[r], w + c, i, width);
+            for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
+                vec_store(to + (size_t)(c - c % width) * length + (size_t)k * width + c % width, gemm_weight(&runs->run[r], w, i, c));
 }
 
 static void geglu(float *v)

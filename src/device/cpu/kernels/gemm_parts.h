@@ -6,6 +6,7 @@
 #define TINCT_CPU_GEMM_PARTS_H
 
 #include "device/cpu/kernels.h"
+#include "device/cpu/kernels/stored.h"
 #include "device/cpu/kernels/vec.h"
 
 #include "gemm.h"
@@ -119,6 +120,15 @@ void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_i
 /* The first of a run's channels that a row sees, or zeros. */
 const void *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_item *it, const struct gemm_run *run,
                                  const struct gemm_place *place);
+
+/* Columns [c, c + VEC_WIDTH) of row i of a run: the sum of its rows of w, whose panel begins at w. */
+VEC_INLINE vec gemm_weight(const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t c)
+{
+    vec sum = stored_vec(w, (size_t)(run->w[0] + i) * PANEL + c, true);
+
+    for (uint32_t tap = 1; tap < run->w_count; tap++) sum += stored_vec(w, (size_t)(run->w[tap] + i) * PANEL + c, true);
+    return sum;
+}
 
 /* A panel's weights for a block, in fp32: [PANEL / width][length][width] with length rows in the block. */
 void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, const struct gemm_runs *runs, uint32_t panel,
