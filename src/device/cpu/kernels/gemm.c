@@ -56,6 +56,7 @@ static void multiply(const struct cpu_args *a, struct memory *m, uint32_t k, uin
     CPU_NAME(gemm_weights)(a, it, &m->runs, 0, length, TILE_COLUMNS, m->panel);
     for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
+        if (k + length == it->k) CPU_NAME(gemm_fetch)(a, it, it->panel, r, r + rows);
         aim(p, m, r, rows);
         multiply_strip(m, length, it->sums + r * PANEL, rows, least(p->cols - it->panel * PANEL, PANEL), k > 0);
         if (k + length == it->k) CPU_NAME(gemm_store)(a, it, it->sums, it->panel, r, r + rows);

@@ -66,6 +66,7 @@ static void multiply_panel(const struct cpu_args *a, struct memory *m, uint32_t 
     pair_weights(a, m, panel, length);
     for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
+        if (k + length == it->k) CPU_NAME(gemm_fetch)(a, it, it->panel + panel, r, r + rows);
         CPU_NAME(tile_bf16)(m->inputs + (size_t)r * length, length / 2, 1, length, m->panel, sums + r * PANEL, k > 0, rows,
                             parts(least(p->cols - column, PANEL), VEC_WIDTH));
         if (k + length == it->k) CPU_NAME(gemm_store)(a, it, sums, it->panel + panel, r, r + rows);

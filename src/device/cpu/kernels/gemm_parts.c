@@ -6,6 +6,7 @@
 
 enum {
     LEAST_ROWS = 96,                       /* below it unpacking the weights would show */
+    CACHE_LINE = 64,
     FAR_BYTES = 16 << 20,                  /* of y, from which on it does not wait in a cache */
 };
 
@@ -202,6 +203,25 @@ static bool is_far(const struct cpu_args *a)
 {
     const struct gemm_params *p = a->params;
     return (size_t)p->rows * p->y_stride * stored_size(a->f16) >= FAR_BYTES;
+}
+
+void CPU_NAME(gemm_fetch)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t first, uint32_t end)
+{
+    const struct gemm_params *p = a->params;
+    uint32_t halves = p->act == ACT_GEGLU ? 2 : 1, column = panel * PANEL / halves;
+    size_t bytes = PANEL / halves * stored_size(a->f16);
+    bool far = is_far(a), residual = p->flags & GEMM_RESIDUAL;
+
+    if (far && !residual) return;
+    for (uint32_t i = first; i < end; i++) {
+        size_t row = it->places[i].out;
+        const char *read = stored_at(a->reads[5], row * p->residual_stride + column, a->f16);
+        const char *write = stored_at(a->writes[0], row * p->y_stride + column, a->f16);
+        for (size_t b = 0; b < bytes; b += CACHE_LINE) {
+            if (residual) __builtin_prefetch(read + b);
+            if (!far) __builtin_prefetch(write + b, 1);
+        }
+    }
 }
 
 /* v [count], with room for a multiple of HALVES, and the residual, to row `row` of y from `column` on. */

@@ -134,6 +134,9 @@ VEC_INLINE vec gemm_weight(const struct gemm_run *run, const uint16_t *w, uint32
 void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, const struct gemm_runs *runs, uint32_t panel,
                             uint32_t length, uint32_t width, float *to);
 
+/* What gemm_store will read and write for these rows comes nearer meanwhile. */
+void CPU_NAME(gemm_fetch)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t first, uint32_t end);
+
 /* Rows [first, end) of a panel to y: bias, per_image, activation, residual. sums: [item's rows][PANEL]; panel: of w. */
 void CPU_NAME(gemm_store)(const struct cpu_args *a, const struct gemm_item *it, const float *sums, uint32_t panel, uint32_t first,
                           uint32_t end);
