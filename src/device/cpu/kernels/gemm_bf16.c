@@ -49,6 +49,8 @@ static void pair_weights(const struct cpu_args *a, struct memory *m, uint32_t pa
     for (uint32_t k = 0; k < length; k += 2) {
         const struct gemm_run *even = run, *odd = i + 1 < run->length ? run : run + 1;
         uint32_t of_even = i, of_odd = odd == run ? i + 1 : 0;
+        gemm_fetch_weights(even, w, of_even);
+        gemm_fetch_weights(odd, w, of_odd);
         for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
             pair_bf16(m->panel + (size_t)k * PANEL + 2 * c, gemm_weight(even, w, of_even, c), gemm_weight(odd, w, of_odd, c));
         run = of_odd + 1 < odd->length ? odd : odd + 1;

@@ -6,7 +6,6 @@
 
 enum {
     LEAST_ROWS = 96,                       /* below it unpacking the weights would show */
-    CACHE_LINE = 64,
     FAR_BYTES = 16 << 20,                  /* of y, from which on it does not wait in a cache */
 };
 
@@ -163,9 +162,11 @@ void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it
     uint32_t k = 0;
 
     for (uint32_t r = 0; r < runs->count; r++)
-        for (uint32_t i = 0; i < runs->run[r].length; i++, k++)
+        for (uint32_t i = 0; i < runs->run[r].length; i++, k++) {
+            gemm_fetch_weights(&runs->run[r], w, i);
             for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
                 vec_store(to + (size_t)(c - c % width) * length + (size_t)k * width + c % width, gemm_weight(&runs->run[r], w, i, c));
+        }
 }
 
 static void geglu(float *v)

@@ -12,6 +12,7 @@
 #include "gemm.h"
 
 enum {
+    CACHE_LINE = 64,
     PANEL = 64,
     K_BLOCK = 640,
     MOST_ROWS = 544,           /* of an item */
@@ -128,6 +129,15 @@ VEC_INLINE vec gemm_weight(const struct gemm_run *run, const uint16_t *w, uint32
 
     for (uint32_t tap = 1; tap < run->w_count; tap++) sum += stored_vec(w, (size_t)(run->w[tap] + i) * PANEL + c, true);
     return sum;
+}
+
+/* Row i of a run's weights is at hand: those far enough behind it come nearer, or each row would wait for memory. */
+VEC_INLINE void gemm_fetch_weights(const struct gemm_run *run, const uint16_t *w, uint32_t i)
+{
+    enum { AHEAD = 96 };
+
+    for (uint32_t tap = 0; tap < run->w_count; tap++)
+        for (uint32_t c = 0; c < PANEL; c += CACHE_LINE / sizeof *w) __builtin_prefetch(w + (size_t)(run->w[tap] + i + AHEAD) * PANEL + c);
 }
 
 /* A panel's weights for a block, in fp32: [PANEL / width][length][width] with length rows in the block. */
