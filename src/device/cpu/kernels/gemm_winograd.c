@@ -15,6 +15,7 @@ enum {
     LINE = 32,                 /* halves of a cache line */
     GAP = 16,                  /* floats between parts' weights, or they would crowd into few sets of a cache */
     BLOCK = 128,               /* of k: a block's weights take 200 KB of a second cache */
+    AHEAD = 24,                /* rows of weights that are fetched before they are transformed, or each would wait for memory */
     ROWS = 480,                /* of an item at most */
 };
 
@@ -81,36 +82,41 @@ VEC_INLINE void transform_row(float *to, size_t step, const vec *t, const bool d
     vec_store(to + 4 * step, t[2]);
 }
 
-VEC_INLINE void make_weights(const struct work *w, float *to, uint32_t k, uint32_t length, const int i, const bool doubled)
+/* fetch: nobody has read these kernels yet. */
+VEC_INLINE void make_weights(const struct work *w, float *to, uint32_t k, uint32_t length, const int i, const bool doubled,
+                             const bool fetch)
 {
     size_t tap = (size_t)w->p->c1 * PANEL;
 
     for (uint32_t line = 0; line < PANEL; line += LINE)
-        for (uint32_t n = 0; n < length; n++)
+        for (uint32_t n = 0; n < length; n++) {
+            if (fetch)
+                for (uint32_t t = 0; t < 9; t++) __builtin_prefetch(w->panel + tap * t + (size_t)(k + n + AHEAD) * PANEL + line);
             for (uint32_t c = line; c < line + LINE; c += VEC_WIDTH) {
                 vec t[3];
                 float *column = to + (size_t)(c / TILE_COLUMNS * TILE_COLUMNS) * length + c % TILE_COLUMNS;
                 transform_columns(t, w->panel + (size_t)(k + n) * PANEL + c, tap, i);
                 transform_row(column + (size_t)n * TILE_COLUMNS, (size_t)length * PANEL + GAP, t, doubled);
             }
+        }
 }
 
-VEC_INLINE void make_weights_of_row(const struct work *w, float *to, uint32_t k, uint32_t length, const int i)
+VEC_INLINE void make_weights_of_row(const struct work *w, float *to, uint32_t k, uint32_t length, const int i, bool fetch)
 {
-    if (w->side == KEPT) make_weights(w, to, k, length, i, true);
-    else make_weights(w, to, k, length, i, false);
+    if (w->side == KEPT) make_weights(w, to, k, length, i, true, fetch);
+    else make_weights(w, to, k, length, i, false, fetch);
 }
 
 /* Of the nth i that there are. */
-static void make_weights_of(const struct work *w, float *to, uint32_t k, uint32_t length, uint32_t n)
+static void make_weights_of(const struct work *w, float *to, uint32_t k, uint32_t length, uint32_t n, bool fetch)
 {
     switch (w->side == KEPT && n >= 2 ? n + 1 : n) {
-    case 0: make_weights_of_row(w, to, k, length, 0); break;
-    case 1: make_weights_of_row(w, to, k, length, 1); break;
-    case 2: make_weights_of_row(w, to, k, length, 2); break;
-    case 3: make_weights_of_row(w, to, k, length, 3); break;
-    case 4: make_weights_of_row(w, to, k, length, 4); break;
-    case 5: make_weights_of_row(w, to, k, length, 5); break;
+    case 0: make_weights_of_row(w, to, k, length, 0, fetch); break;
+    case 1: make_weights_of_row(w, to, k, length, 1, fetch); break;
+    case 2: make_weights_of_row(w, to, k, length, 2, fetch); break;
+    case 3: make_weights_of_row(w, to, k, length, 3, fetch); break;
+    case 4: make_weights_of_row(w, to, k, length, 4, fetch); break;
+    case 5: make_weights_of_row(w, to, k, length, 5, fetch); break;
     }
 }
 
@@ -150,7 +156,7 @@ void CPU_NAME(gemm_winograd_run)(const struct cpu_args *a, const struct cpu_plan
     for (uint32_t k = 0, length; k < p->c1; k += length) {
         length = least(p->c1 - k, block);
         for (uint32_t n = i; n < end; n++) {
-            make_weights_of(&w, m->weights, k, length, n);
+            make_weights_of(&w, m->weights, k, length, n, n == i);
             for (uint32_t j = 0; j < side; j++)
                 multiply(&w, n * side + j, m->weights + j * ((size_t)length * PANEL + GAP), k, length);
         }
