@@ -2,23 +2,7 @@
  *
  * Scores become weights in place. A lane's base is its largest score so far. */
 #include "device/cpu/kernels/attention_lanes.h"
-
-/* 2^x for x <= 0 (and up to 127), relative error <= 2e-7; below -126 that of -126. NaN stays. */
-VEC_INLINE vec exp2_below_0(vec x)
-{
-    const vec round = vec_all(12582912.0f);        /* 1.5 2^23: adding it leaves an integer in the low bits */
-    vec shifted, f, power = vec_all(1.3215983e-3f);
-
-    x = vec_max(vec_all(-126.0f), x);
-    shifted = x + round;
-    f = x - (shifted - round);
-    power = power * f + vec_all(9.6741142e-3f);
-    power = power * f + vec_all(5.5509776e-2f);
-    power = power * f + vec_all(2.4022186e-1f);
-    power = power * f + vec_all(6.9314671e-1f);
-    power = power * f + vec_all(1.0f);
-    return (vec)((ivec)power + ((ivec)shifted << 23));
-}
+#include "device/cpu/kernels/power.h"
 
 /* From one value to the next in a thread's copy: an odd number of cache lines, or they would crowd into few sets. */
 static uint32_t value_stride(uint32_t head_dim)
@@ -38,32 +22,32 @@ static float *values_at(float *memory)
 }
 
 /* Scores to weights relative to each lane's largest score so far; earlier sums are scaled to it. */
-VEC_INLINE void soften_fixed(const struct group *g, float *scores, uint32_t keys, uint32_t head_dim, const int vecs)
+VEC_INLINE void soften_fixed(const struct block *b, const struct group *g, float *scores, uint32_t head_dim, const int vecs)
 {
     vec largest[TILE_VECS], shrink[TILE_VECS], sum[TILE_VECS] = { 0 };
 
     if (vecs > TILE_VECS) return;
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) largest[v] = vec_load(g->base + v * VEC_WIDTH);
-    for (uint32_t j = 0; j < keys; j++)
+    for (uint32_t j = 0; j < b->keys; j++)
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) largest[v] = vec_max(vec_load(scores + j * LANES + v * VEC_WIDTH), largest[v]);
-    for (uint32_t j = 0; j < keys; j++)
+    for (uint32_t j = 0; j < b->keys; j++)
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) {
             float *at = scores + j * LANES + v * VEC_WIDTH;
-            vec weight = exp2_below_0(vec_load(at) - largest[v]);
+            vec weight = power_of_2(vec_load(at) - largest[v], false);
             vec_store(at, weight);
             sum[v] += weight;
         }
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) {
         float *weight = g->weight + v * VEC_WIDTH;
-        shrink[v] = exp2_below_0(vec_load(g->base + v * VEC_WIDTH) - largest[v]);
+        shrink[v] = power_of_2(vec_load(g->base + v * VEC_WIDTH) - largest[v], false);
         vec_store(g->base + v * VEC_WIDTH, largest[v]);
         vec_store(weight, vec_load(weight) * shrink[v] + sum[v]);
     }
-    for (uint32_t c = 0; c < head_dim; c++)
+    for (uint32_t c = 0; c < head_dim && b->key > 0; c++)
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) {
             float *at = g->sums + c * LANES + v * VEC_WIDTH;
@@ -71,13 +55,13 @@ VEC_INLINE void soften_fixed(const struct group *g, float *scores, uint32_t keys
         }
 }
 
-static void soften(const struct group *g, float *scores, uint32_t keys, uint32_t head_dim)
+static void soften(const struct block *b, const struct group *g, float *scores, uint32_t head_dim)
 {
     switch (g->vecs) {
-    case 1: soften_fixed(g, scores, keys, head_dim, 1); break;
-    case 2: soften_fixed(g, scores, keys, head_dim, 2); break;
-    case 3: soften_fixed(g, scores, keys, head_dim, 3); break;
-    case 4: soften_fixed(g, scores, keys, head_dim, 4); break;
+    case 1: soften_fixed(b, g, scores, head_dim, 1); break;
+    case 2: soften_fixed(b, g, scores, head_dim, 2); break;
+    case 3: soften_fixed(b, g, scores, head_dim, 3); break;
+    case 4: soften_fixed(b, g, scores, head_dim, 4); break;
     }
 }
 
@@ -114,15 +98,15 @@ static void add_values(const struct attention_params *p, const struct block *b, 
     uint32_t stride = crowded(p) ? value_stride(p->head_dim) : p->v_stride;
 
     for (uint32_t c = 0; c < p->head_dim; c += TILE_ROWS)
-        CPU_NAME(tile_across)(v + c, stride, b->keys, memory, g->sums + c * LANES, LANES, true, least(p->head_dim - c, TILE_ROWS),
-                              g->vecs);
+        CPU_NAME(tile_across)(v + c, stride, b->keys, memory, g->sums + c * LANES, LANES, b->key > 0,
+                              least(p->head_dim - c, TILE_ROWS), g->vecs);
 }
 
 static void take(const struct attention_params *p, const struct block *b, const struct group *g, float *memory)
 {
     score(p, b, g, memory);
     if (p->causal) mask_scores(memory, g, b);
-    soften(g, memory, b->keys, p->head_dim);
+    soften(b, g, memory, p->head_dim);
     add_values(p, b, g, memory);
 }
 

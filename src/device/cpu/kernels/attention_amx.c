@@ -226,7 +226,7 @@ VEC_INLINE __m512 inverses(const float *weight, const bool exact)
     turn_16(rows);
     __m512 sum = _mm512_castsi512_ps(rows[0]);
     for (int i = 1; i < 16; i++) sum += _mm512_castsi512_ps(rows[i]);
-    return _mm512_set1_ps(exact ? 1 : 1 + cut_bias) / sum;
+    return _mm512_set1_ps(exact ? 1 : 1 + CUT_BIAS) / sum;
 }
 
 VEC_INLINE void store_16(void *to, __mmask16 some, __m512 x, const bool f16)

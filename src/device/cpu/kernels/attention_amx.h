@@ -5,6 +5,7 @@
 
 #include "device/cpu/kernels/amx.h"
 #include "device/cpu/kernels/attention_parts.h"
+#include "device/cpu/kernels/turn.h"
 
 #if VEC_AMX
 
@@ -189,30 +190,11 @@ VEC_INLINE void load_queries(const struct attention_params *p, struct memory *m,
 /* rows[i] lane j to rows[j] lane i. */
 VEC_INLINE void turn_16(__m512i rows[16])
 {
-    __m512i t[16];
+    vec t[16];
 
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-        rows[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        rows[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        rows[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        rows[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {              /* quarters of four rows each */
-        t[i] = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0xdd);
-    }
-    for (int i = 0; i < 4; i++) {
-        rows[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-        rows[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-        rows[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-        rows[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-    }
+    for (int i = 0; i < 16; i++) t[i] = _mm512_castsi512_ps(rows[i]);
+    turn(t);
+    for (int i = 0; i < 16; i++) rows[i] = _mm512_castps_si512(t[i]);
 }
 
 VEC_INLINE void store_turned(uint16_t *tile, __m512i rows[16])

@@ -8,6 +8,7 @@
 #define TINCT_CPU_ATTENTION_AMX_SOFTMAX_H
 
 #include "device/cpu/kernels/attention_amx.h"
+#include "device/cpu/kernels/power.h"
 
 #if VEC_AMX
 
@@ -89,7 +90,7 @@ VEC_INLINE void soften_pair(struct softening *w, const bool exact)
     uint32_t pair = w->pair++, row = pair % STRIP;
     float *x = w->scores + (size_t)(pair + (pair & ~15u)) * 16, *sums = w->sums[row];
     __m512 base = _mm512_set1_ps(w->piece->group.base[row]);
-    __m512 a = power_of_2(_mm512_load_ps(x) - base, exact), b = power_of_2(_mm512_load_ps(x + SUMS) - base, exact);
+    __m512 a = power_of_2(_mm512_load_ps(x) - base, !exact), b = power_of_2(_mm512_load_ps(x + SUMS) - base, !exact);
     __m512i first = _mm512_castps_si512(a), second = _mm512_castps_si512(b);
 
     if (pair < STRIP) _mm512_store_ps(sums, a + b);
@@ -157,7 +158,7 @@ static void raise_base(const struct memory *m, const struct piece *piece, float 
     }
     float most = _mm512_reduce_max_ps(largest);
     if (!(most - *base >= -3)) return;
-    __m512 down = power_of_2(_mm512_set1_ps(*base - (most + SLACK)), true);
+    __m512 down = power_of_2(_mm512_set1_ps(*base - (most + SLACK)), false);
     *base = most + SLACK;
     if (piece->first) return;
     _mm512_store_ps(weight, _mm512_load_ps(weight) * down);

@@ -4,6 +4,7 @@
  * channels, values and weights pairs of keys. A lane's base is far beyond its largest score, so that it is raised seldom: weights may be
  * as small as they like. */
 #include "device/cpu/kernels/attention_lanes.h"
+#include "device/cpu/kernels/power.h"
 #include "device/cpu/kernels/tile_bf16.h"
 
 #if VEC_BF16
@@ -97,10 +98,11 @@ static void raise_bases(const struct attention_params *p, const struct block *b,
     for (uint32_t v = 0; v < g->vecs; v++) {
         uint32_t at = v * VEC_WIDTH;
         vec base = vec_load(g->base + at), raised = _mm512_mask_add_ps(base, two_or_more(sum[v]), largest[v], vec_all(SLACK));
-        vec down = power_of_2(base - raised, true);
+        vec down = power_of_2(base - raised, false);
         vec_store(g->base + at, raised);
         vec_store(g->weight + at, vec_load(g->weight + at) * down);
-        for (uint32_t c = 0; c < p->head_dim; c++) vec_store(g->sums + c * LANES + at, vec_load(g->sums + c * LANES + at) * down);
+        for (uint32_t c = 0; c < p->head_dim && b->key > 0; c++)
+            vec_store(g->sums + c * LANES + at, vec_load(g->sums + c * LANES + at) * down);
     }
 }
 
@@ -115,8 +117,8 @@ VEC_INLINE void soften_fixed(const struct group *g, float *scores, uint32_t keys
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) {
             const float *at = scores + j * LANES + v * VEC_WIDTH;
-            vec even = power_of_2(vec_load(at) - base[v], false);
-            vec odd = j + 1 < keys ? power_of_2(vec_load(at + LANES) - base[v], false) : (vec) { 0 };
+            vec even = power_of_2(vec_load(at) - base[v], true);
+            vec odd = j + 1 < keys ? power_of_2(vec_load(at + LANES) - base[v], true) : (vec) { 0 };
             pair_cut((uint16_t *)(void *)(scores + j / 2 * LANES + v * VEC_WIDTH), even, odd);
             all[v] += even + odd;
         }
@@ -143,7 +145,7 @@ static void add_weights(const struct group *g, const vec sum[TILE_VECS])
 {
     for (uint32_t v = 0; v < g->vecs; v++) {
         float *weight = g->weight + v * VEC_WIDTH;
-        vec_store(weight, vec_load(weight) + sum[v] * vec_all(1 / (1 + cut_bias)));
+        vec_store(weight, vec_load(weight) + sum[v] * vec_all(1 / (1 + CUT_BIAS)));
     }
 }
 
@@ -154,7 +156,8 @@ static void add_values(const struct attention_params *p, const struct block *b, 
 
     for (uint32_t c = 0; c < d; c += TILE_ROWS)
         CPU_NAME(tile_bf16)(values_at(memory, d) + 2 * c, 1, value_stride(d), parts(b->keys, 2) * 2,
-                            (const uint16_t *)(const void *)memory, g->sums + c * LANES, true, least(d - c, TILE_ROWS), g->vecs);
+                            (const uint16_t *)(const void *)memory, g->sums + c * LANES, b->key > 0, least(d - c, TILE_ROWS),
+                            g->vecs);
 }
 
 static void take(const struct attention_params *p, const struct block *b, const struct group *g, float *memory)

@@ -1,5 +1,7 @@
 #include "device/cpu/kernels/attention_lanes.h"
 
+#include "device/cpu/kernels/turn.h"
+
 enum {
     MOST_FLOATS = 160 * 1024,      /* queries and sums of an item: their share of the cache */
     MOST_ROWS = 256,
@@ -25,39 +27,57 @@ struct cpu_plan CPU_NAME(attention_lanes_plan)(const struct cpu_args *a, const s
     };
 }
 
-/* to [head_dim][LANES] = queries, times scale log2(e); 0 in lanes beyond the last. */
-static void turn_queries(const struct attention_params *p, float *to, const float *q, uint32_t queries)
+/* to[j][i] = from[i][j] factor[j] of VEC_WIDTH by VEC_WIDTH. */
+VEC_INLINE void turn_square(float *to, size_t to_stride, const float *from, size_t from_stride, vec factor)
+{
+    vec rows[VEC_WIDTH];
+
+    for (int i = 0; i < VEC_WIDTH; i++) rows[i] = vec_load(from + i * from_stride) * factor;
+    turn(rows);
+    for (int i = 0; i < VEC_WIDTH; i++) vec_store(to + i * to_stride, rows[i]);
+}
+
+/* Where the square begins that has channel c as its first, or as one of its last. */
+static uint32_t square_at(uint32_t c, uint32_t head_dim)
+{
+    return least(c, head_dim - VEC_WIDTH);
+}
+
+/* The group's queries = q, times scale log2(e). */
+static void load_queries(const struct attention_params *p, const struct group *g, const float *q, uint32_t queries)
 {
     float scale = p->scale * 1.44269504f;
     uint32_t lane = 0;
 
-    for (; lane + 4 <= queries; lane += 4)
-        for (uint32_t c = 0; c < p->head_dim; c += 4)
-            transpose4(q + (size_t)lane * p->q_stride + c, p->q_stride, to + c * LANES + lane, LANES);
+    for (; lane + VEC_WIDTH <= queries && VEC_WIDTH <= p->head_dim; lane += VEC_WIDTH)
+        for (uint32_t c = 0; c < p->head_dim; c += VEC_WIDTH) {
+            uint32_t first = square_at(c, p->head_dim);
+            turn_square(g->queries + first * LANES + lane, LANES, q + (size_t)lane * p->q_stride + first, p->q_stride, vec_all(scale));
+        }
     for (; lane < LANES; lane++)
-        for (uint32_t c = 0; c < p->head_dim; c++) to[c * LANES + lane] = lane < queries ? q[(size_t)lane * p->q_stride + c] : 0;
-    for (uint32_t i = 0; i < p->head_dim * LANES; i += VEC_WIDTH) vec_store(to + i, vec_load(to + i) * vec_all(scale));
+        for (uint32_t c = 0; c < p->head_dim; c++)
+            g->queries[c * LANES + lane] = lane < queries ? q[(size_t)lane * p->q_stride + c] * scale : 0;
 }
 
-static void store_copy(const struct attention_params *p, const struct group *g, float *y, uint32_t queries)
+static void store_copy(const struct attention_params *p, const struct group *g, const float *inverse, float *y, uint32_t queries)
 {
     uint32_t lane = 0;
 
-    for (; lane + 4 <= queries; lane += 4)
-        for (uint32_t c = 0; c < p->head_dim; c += 4)
-            transpose4(g->sums + c * LANES + lane, LANES, y + (size_t)lane * p->y_stride + c, p->y_stride);
+    for (; lane + VEC_WIDTH <= queries && VEC_WIDTH <= p->head_dim; lane += VEC_WIDTH)
+        for (uint32_t c = 0; c < p->head_dim; c += VEC_WIDTH) {
+            uint32_t first = square_at(c, p->head_dim);
+            turn_square(y + (size_t)lane * p->y_stride + first, p->y_stride, g->sums + first * LANES + lane, LANES, vec_load(inverse + lane));
+        }
     for (; lane < queries; lane++)
-        for (uint32_t c = 0; c < p->head_dim; c++) y[(size_t)lane * p->y_stride + c] = g->sums[c * LANES + lane];
+        for (uint32_t c = 0; c < p->head_dim; c++) y[(size_t)lane * p->y_stride + c] = g->sums[c * LANES + lane] * inverse[lane];
 }
 
 static void store_group(const struct attention_params *p, const struct group *g, float *y, uint32_t queries)
 {
-    for (uint32_t i = 0; i < LANES; i += VEC_WIDTH) {
-        vec inverse = 1.0f / vec_load(g->weight + i);
-        for (uint32_t c = 0; c < p->head_dim; c++)
-            vec_store(g->sums + c * LANES + i, vec_load(g->sums + c * LANES + i) * inverse);
-    }
-    for (uint32_t copy = 0; copy < p->copies; copy++) store_copy(p, g, y + copy * copy_step(p), queries);
+    float inverse[LANES];
+
+    for (uint32_t i = 0; i < LANES; i += VEC_WIDTH) vec_store(inverse + i, 1.0f / vec_load(g->weight + i));
+    for (uint32_t copy = 0; copy < p->copies; copy++) store_copy(p, g, inverse, y + copy * copy_step(p), queries);
 }
 
 /* The group of an item that begins with its row `row`. groups: a thread's memory for them. */
@@ -69,9 +89,8 @@ static struct group group_at(const struct attention_params *p, const struct head
                             .first = h->first + row, .vecs = parts(least(h->rows - row, LANES), VEC_WIDTH) };
 }
 
-static void begin_group(const struct attention_params *p, struct group *g)
+static void begin_group(const struct group *g)
 {
-    for (uint32_t i = 0; i < p->head_dim * LANES; i += VEC_WIDTH) vec_store(g->sums + i, (vec) { 0 });
     for (uint32_t lane = 0; lane < LANES; lane++) {
         g->base[lane] = -INFINITY;
         g->weight[lane] = 0;
@@ -88,8 +107,8 @@ void CPU_NAME(attention_lanes_run)(const struct cpu_args *a, const struct cpu_pl
 
     for (uint32_t row = 0; row < h.rows; row += LANES) {
         struct group g = group_at(p, &h, groups, row);
-        turn_queries(p, g.queries, (const float *)h.q + (size_t)row * p->q_stride, least(h.rows - row, LANES));
-        begin_group(p, &g);
+        load_queries(p, &g, (const float *)h.q + (size_t)row * p->q_stride, least(h.rows - row, LANES));
+        begin_group(&g);
         if (core->turned) core->turned(p, &g);
     }
     for (uint32_t key = 0; key < end; key += KEYS) {

@@ -15,7 +15,7 @@ enum { LANES = TILE_COLUMNS, KEYS = 128 };
 
 struct group {                     /* of queries, in a thread's memory */
     float *queries;                /* [head_dim][LANES], times scale log2(e); 0 in lanes beyond the last query */
-    float *sums;                   /* [head_dim][LANES] */
+    float *sums;                   /* [head_dim][LANES]; the first block sets them */
     float *base, *weight;          /* [LANES] */
     uint32_t first;                /* of its queries in the image */
     uint32_t vecs;                 /* of lanes that have one */
@@ -28,7 +28,7 @@ struct block {                     /* of keys */
 
 struct lanes_core {
     size_t (*floats)(uint32_t head_dim);           /* of memory that all groups share, a multiple of 16: scores [KEYS][LANES] first */
-    void (*turned)(const struct attention_params *p, struct group *g);     /* after queries and sums are set */
+    void (*turned)(const struct attention_params *p, struct group *g);     /* after queries are set */
     void (*begin)(const struct attention_params *p, const struct block *b, float *memory);
     void (*take)(const struct attention_params *p, const struct block *b, const struct group *g, float *memory);
 };

@@ -2,8 +2,6 @@
 #ifndef TINCT_CPU_BF16_H
 #define TINCT_CPU_BF16_H
 
-#include <stdbool.h>
-
 #include "device/cpu/kernels/vec.h"
 
 #if defined(__AVX512BF16__)
@@ -57,34 +55,12 @@ VEC_INLINE void pair_bf16(uint16_t *to, vec even, vec odd)
     _mm512_storeu_si512(to, _mm512_permutexvar_epi16(zip, (__m512i)_mm512_cvtne2ps_pbh(odd, even)));
 }
 
-/* The same, cut off rather than rounded: too small by half a step, on average by cut_bias of what they were. */
+/* The same, cut off rather than rounded: too small by half a step, on average by CUT_BIAS (power.h) of what they were. */
 VEC_INLINE void pair_cut(uint16_t *to, vec even, vec odd)
 {
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
     __m512i low = _mm512_srli_epi32(_mm512_castps_si512(even), 16);
     _mm512_storeu_si512(to, _mm512_ternarylogic_epi32(upper, _mm512_castps_si512(odd), low, 0xca));
-}
-
-static const float cut_bias = 2.81776375e-3f;
-
-/* 2^x, relative error <= 2e-7; rough: times 1 + cut_bias, relative error <= 8e-5. -inf gives 0, NaN stays. */
-VEC_INLINE vec power_of_2(vec x, const bool exact)
-{
-    enum { BELOW = 9 };                /* to the whole number below, without exceptions */
-    vec f = _mm512_reduce_ps(x, BELOW), power;
-
-    if (exact) {
-        power = vec_all(1.87757669e-3f) * f + vec_all(8.98933969e-3f);
-        power = power * f + vec_all(5.58263175e-2f);
-        power = power * f + vec_all(2.40153611e-1f);
-        power = power * f + vec_all(6.93153083e-1f);
-        power = power * f + vec_all(9.9999994e-1f);
-    } else {
-        power = vec_all(7.82443807e-2f) * f + vec_all(2.26704165e-1f);
-        power = power * f + vec_all(6.97794259e-1f);
-        power = power * f + vec_all(1.00274277f);
-    }
-    return _mm512_scalef_ps(power, x);
 }
 #else
 #define VEC_BF16 0

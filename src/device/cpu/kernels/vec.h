@@ -126,20 +126,6 @@ struct amx_config {            /* as the processor reads it */
 #define VEC_AMX 0
 #endif
 
-/* to[j][i] = from[i][j] of 4 x 4 floats; strides in floats. */
-VEC_INLINE void transpose4(const float *from, size_t from_stride, float *to, size_t to_stride)
-{
-    vec4 a = *(const vec4_unaligned *)from, b = *(const vec4_unaligned *)(from + from_stride);
-    vec4 c = *(const vec4_unaligned *)(from + 2 * from_stride), d = *(const vec4_unaligned *)(from + 3 * from_stride);
-    vec4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    vec4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-
-    *(vec4_unaligned *)to = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
-    *(vec4_unaligned *)(to + to_stride) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
-    *(vec4_unaligned *)(to + 2 * to_stride) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
-    *(vec4_unaligned *)(to + 3 * to_stride) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
-}
-
 /* count halves, a multiple of 16 or VEC_WIDTH, to floats; half denormals keep their value even where denormals count as zero. */
 #if defined(__AVX512F__)
 VEC_INLINE void widen_f16(float *to, const uint16_t *from, uint32_t count)
