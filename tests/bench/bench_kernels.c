@@ -52,6 +52,7 @@ static const struct shape shapes[] = {
     { "conv 512x512 128->128", CONV, 1, 512, 512, 128, 128, 0 },
     { "conv 512x512 128->3", CONV, 1, 512, 512, 128, 3, 0 },
     { "attention 4096 d40 h8", ATTENTION, 2, 4096, 4096, 8, 40, 0 },
+    { "attention 16384 d40 h8", ATTENTION, 1, 16384, 16384, 8, 40, 0 },
     { "attention 1024 d40 h8", ATTENTION, 2, 1024, 1024, 8, 40, 0 },
     { "attention 1024 d80 h8", ATTENTION, 2, 1024, 1024, 8, 80, 0 },
     { "attention 256 d80 h8", ATTENTION, 2, 256, 256, 8, 80, 0 },
