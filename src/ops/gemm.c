@@ -184,7 +184,7 @@ static bool enough_tiles(struct tensor y, const struct conv *c, bool keeps)
 {
     uint32_t taps = c->upsample ? 4 : 9, pixels = y.shape[1] * y.shape[2];       /* 4: of a phase */
 
-    return keeps ? tiles_of(y) >= (c->upsample ? 16 : 64) : taps * pixels > points(c) * (tiles_of(y) + 5);
+    return keeps ? tiles_of(y) >= 16 : taps * pixels > points(c) * (tiles_of(y) + 5);
 }
 
 /* Chosen by one picture's shape and the device alone. */
