@@ -6,7 +6,6 @@
 
 enum {
     LEAST_ROWS = 96,                       /* below it unpacking the weights would show */
-    FAR_BYTES = 16 << 20,                  /* of y, from which on it does not wait in a cache */
 };
 
 static const float zeros[K_BLOCK];

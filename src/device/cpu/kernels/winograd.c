@@ -111,7 +111,7 @@ static void run_in(const struct cpu_args *a, const struct cpu_plan *plan, uint32
 }
 
 /* Four by four values of channels [c, c + VEC_WIDTH) to y; `count` of them are channels. */
-VEC_INLINE void store_tile(const struct cpu_args *a, struct spot s, const vec *m, uint32_t c, uint32_t count)
+VEC_INLINE void store_tile(const struct cpu_args *a, struct spot s, const vec *m, uint32_t c, uint32_t count, bool far)
 {
     const struct winograd_params *p = a->params;
     const float *bias = a->reads[1], *per_image = a->reads[2];      /* NULL without their flags */
@@ -129,7 +129,9 @@ VEC_INLINE void store_tile(const struct cpu_args *a, struct spot s, const vec *m
             if (p->flags & GEMM_RESIDUAL)
                 for (uint32_t i = 0; i < count; i++) v[i] += ((const float *)a->reads[3])[row * p->residual_stride + c + i];
             float *to = (float *)a->writes[0] + row * p->y_stride + c;
-            for (uint32_t i = 0; i < count; i++) to[i] = v[i];
+            if (far) vec_store_far(to, vec_load(v));
+            else
+                for (uint32_t i = 0; i < count; i++) to[i] = v[i];
         }
 }
 
@@ -150,6 +152,8 @@ static void run_out(const struct cpu_args *a, const struct cpu_plan *plan, uint3
 {
     const struct winograd_params *p = a->params;
     uint32_t end = (item + 1) * plan->rows < p->tiles ? (item + 1) * plan->rows : p->tiles;
+    bool large = (size_t)p->h * p->w * p->y_stride * sizeof(float) >= FAR_BYTES;
+    bool far = large && ((uintptr_t)a->writes[0] | p->y_stride * sizeof(float)) % sizeof(vec) == 0;
     vec m[POINTS];
 
     (void)memory;
@@ -165,10 +169,11 @@ static void run_out(const struct cpu_args *a, const struct cpu_plan *plan, uint3
             for (int i = 0; i < SIDE; i++) transform_out(m + i, SIDE);
 #pragma GCC unroll 4
             for (int i = 0; i < OUT; i++) transform_out(m + i * SIDE, 1);
-            if (p->channels - c >= VEC_WIDTH) store_tile(a, s, m, c, VEC_WIDTH);      /* a count that the compiler knows */
-            else store_tile(a, s, m, c, p->channels - c);
+            if (p->channels - c >= VEC_WIDTH) store_tile(a, s, m, c, VEC_WIDTH, far);      /* a count that the compiler knows */
+            else store_tile(a, s, m, c, p->channels - c, false);
         }
     }
+    vec_stored();
 }
 
 const struct cpu_kernel CPU_NAME(winograd_in) = { "winograd_in", "f32", false, plan, run_in };
