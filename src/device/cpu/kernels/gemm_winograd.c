@@ -120,6 +120,18 @@ static void make_weights_of(const struct work *w, float *to, uint32_t k, uint32_
     }
 }
 
+/* What a strip writes and, every other line, which brings its neighbour, what the next strip reads comes nearer: a last cache that
+ * others use as well may hold neither. */
+static void fetch(const struct work *w, const float *x, const float *y, uint32_t rows, uint32_t length)
+{
+    enum { FLOATS = LINE / 2 };
+
+    for (uint32_t r = 0; r < rows; r++) {
+        for (uint32_t c = 0; c < w->columns; c += FLOATS) __builtin_prefetch(y + (size_t)r * w->p->y_stride + c, 1);
+        for (uint32_t k = 0; k < length; k += 2 * FLOATS) __builtin_prefetch(x + (size_t)(rows + r) * w->p->x1_stride + k);
+    }
+}
+
 /* A part's rows take in k of [k, k + length). */
 static void multiply(const struct work *w, uint32_t part, const float *weights, uint32_t k, uint32_t length)
 {
@@ -130,6 +142,7 @@ static void multiply(const struct work *w, uint32_t part, const float *weights, 
     for (uint32_t strip = 0; strip < strips; strip++) {
         uint32_t first = w->rows * strip / strips, rows = w->rows * (strip + 1) / strips - first;
         struct tile_run run = { .length = length };
+        fetch(w, x + (size_t)first * w->p->x1_stride + k, y + (size_t)first * w->p->y_stride, rows, length);
         for (uint32_t r = 0; r < rows; r++) run.a[r] = x + (size_t)(first + r) * w->p->x1_stride + k;
         for (uint32_t c = 0; c < w->columns; c += TILE_COLUMNS)
             CPU_NAME(tile)(&run, 1, weights + (size_t)c * length, y + (size_t)first * w->p->y_stride + c, w->p->y_stride, k > 0,
