@@ -1,8 +1,8 @@
 /* attention with bf16 products and fp32 sums (--precision fast), for processors with bf16 dot products (attention_lanes.h).
  *
  * Queries, keys and values are rounded to bf16, a block's keys and values once for all groups of an item. Queries are pairs of
- * channels, values and weights pairs of keys. A lane's base is far beyond its largest score, so that it is raised seldom: weights may be
- * as small as they like. */
+ * channels, values and weights pairs of keys. A lane's base is far beyond its largest score, so that it is raised seldom: weights
+ * may be as small as they like. */
 #include "device/cpu/kernels/attention_lanes.h"
 #include "device/cpu/kernels/power.h"
 #include "device/cpu/kernels/tile_bf16.h"
@@ -63,8 +63,8 @@ static void score(const struct attention_params *p, const struct block *b, const
     uint32_t d = p->head_dim;
 
     for (uint32_t j = 0; j < b->keys; j += TILE_ROWS)
-        CPU_NAME(tile_bf16)(keys_at(memory) + j * d, d / 2, 1, d, (const uint16_t *)(const void *)g->queries, memory + j * LANES, false,
-                            least(b->keys - j, TILE_ROWS), g->vecs);
+        CPU_NAME(tile_bf16)(keys_at(memory) + j * d, d / 2, 1, d, (const uint16_t *)(const void *)g->queries, memory + j * LANES,
+                            false, least(b->keys - j, TILE_ROWS), g->vecs);
     if (p->causal) mask_scores(memory, g, b);
 }
 

@@ -52,7 +52,8 @@ static void load_queries(const struct attention_params *p, const struct group *g
     for (; lane + VEC_WIDTH <= queries && VEC_WIDTH <= p->head_dim; lane += VEC_WIDTH)
         for (uint32_t c = 0; c < p->head_dim; c += VEC_WIDTH) {
             uint32_t first = square_at(c, p->head_dim);
-            turn_square(g->queries + first * LANES + lane, LANES, q + (size_t)lane * p->q_stride + first, p->q_stride, vec_all(scale));
+            turn_square(g->queries + first * LANES + lane, LANES, q + (size_t)lane * p->q_stride + first, p->q_stride,
+                        vec_all(scale));
         }
     for (; lane < LANES; lane++)
         for (uint32_t c = 0; c < p->head_dim; c++)
@@ -66,7 +67,8 @@ static void store_copy(const struct attention_params *p, const struct group *g, 
     for (; lane + VEC_WIDTH <= queries && VEC_WIDTH <= p->head_dim; lane += VEC_WIDTH)
         for (uint32_t c = 0; c < p->head_dim; c += VEC_WIDTH) {
             uint32_t first = square_at(c, p->head_dim);
-            turn_square(y + (size_t)lane * p->y_stride + first, p->y_stride, g->sums + first * LANES + lane, LANES, vec_load(inverse + lane));
+            turn_square(y + (size_t)lane * p->y_stride + first, p->y_stride, g->sums + first * LANES + lane, LANES,
+                        vec_load(inverse + lane));
         }
     for (; lane < queries; lane++)
         for (uint32_t c = 0; c < p->head_dim; c++) y[(size_t)lane * p->y_stride + c] = g->sums[c * LANES + lane] * inverse[lane];

@@ -27,7 +27,7 @@ struct block {                     /* of keys */
 };
 
 struct lanes_core {
-    size_t (*floats)(uint32_t head_dim);           /* of memory that all groups share, a multiple of 16: scores [KEYS][LANES] first */
+    size_t (*floats)(uint32_t head_dim);           /* of memory that groups share, a multiple of 16: scores [KEYS][LANES] first */
     void (*turned)(const struct attention_params *p, struct group *g);     /* after queries are set */
     void (*begin)(const struct attention_params *p, const struct block *b, float *memory);
     void (*take)(const struct attention_params *p, const struct block *b, const struct group *g, float *memory);

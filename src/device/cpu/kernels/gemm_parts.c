@@ -164,7 +164,8 @@ void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it
         for (uint32_t i = 0; i < runs->run[r].length; i++, k++) {
             gemm_fetch_weights(&runs->run[r], w, i);
             for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
-                vec_store(to + (size_t)(c - c % width) * length + (size_t)k * width + c % width, gemm_weight(&runs->run[r], w, i, c));
+                vec_store(to + (size_t)(c - c % width) * length + (size_t)k * width + c % width,
+                          gemm_weight(&runs->run[r], w, i, c));
         }
 }
 
@@ -205,6 +206,14 @@ static bool is_far(const struct cpu_args *a)
     return (size_t)p->rows * p->y_stride * stored_size(a->f16) >= FAR_BYTES;
 }
 
+VEC_INLINE void fetch_bytes(const char *from, size_t bytes, const bool write)
+{
+    for (size_t b = 0; b < bytes; b += CACHE_LINE) {
+        if (write) __builtin_prefetch(from + b, 1);
+        else __builtin_prefetch(from + b);
+    }
+}
+
 void CPU_NAME(gemm_fetch)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t first, uint32_t end)
 {
     const struct gemm_params *p = a->params;
@@ -215,12 +224,8 @@ void CPU_NAME(gemm_fetch)(const struct cpu_args *a, const struct gemm_item *it, 
     if (far && !residual) return;
     for (uint32_t i = first; i < end; i++) {
         size_t row = it->places[i].out;
-        const char *read = stored_at(a->reads[5], row * p->residual_stride + column, a->f16);
-        const char *write = stored_at(a->writes[0], row * p->y_stride + column, a->f16);
-        for (size_t b = 0; b < bytes; b += CACHE_LINE) {
-            if (residual) __builtin_prefetch(read + b);
-            if (!far) __builtin_prefetch(write + b, 1);
-        }
+        if (residual) fetch_bytes(stored_at(a->reads[5], row * p->residual_stride + column, a->f16), bytes, false);
+        if (!far) fetch_bytes(stored_at(a->writes[0], row * p->y_stride + column, a->f16), bytes, true);
     }
 }
 

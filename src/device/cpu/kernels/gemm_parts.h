@@ -137,7 +137,8 @@ VEC_INLINE void gemm_fetch_weights(const struct gemm_run *run, const uint16_t *w
     enum { AHEAD = 96 };
 
     for (uint32_t tap = 0; tap < run->w_count; tap++)
-        for (uint32_t c = 0; c < PANEL; c += CACHE_LINE / sizeof *w) __builtin_prefetch(w + (size_t)(run->w[tap] + i + AHEAD) * PANEL + c);
+        for (uint32_t c = 0; c < PANEL; c += CACHE_LINE / sizeof *w)
+            __builtin_prefetch(w + (size_t)(run->w[tap] + i + AHEAD) * PANEL + c);
 }
 
 /* A panel's weights for a block, in fp32: [PANEL / width][length][width] with length rows in the block. */

@@ -8,8 +8,8 @@
 
 #define CUT_BIAS 2.81776375e-3f    /* how much smaller on average a number becomes that is cut to bf16 */
 
-/* 2^x for x <= 127, relative error <= 2e-7. Rough, where the instruction set helps: times 1 + CUT_BIAS, relative error <= 8e-5. Far below
- * -126: 0, or 2^-126. NaN stays. */
+/* 2^x for x <= 127, relative error <= 2e-7. Rough, where the instruction set helps: times 1 + CUT_BIAS, relative error <= 8e-5.
+ * Far below -126: 0, or 2^-126. NaN stays. */
 #if defined(__AVX512DQ__)
 VEC_INLINE vec power_of_2(vec x, const bool rough)
 {

@@ -5,8 +5,9 @@
 #include "device/cpu/kernels/bf16.h"
 #include "device/cpu/kernels/tile.h"
 
-/* sums[r][c] (+)= sum_k a[r][k] panel[k][c]. The pair of k and k + 1 of row r is number r across + k / 2 along of a; panel [length / 2]
- * [TILE_COLUMNS][2], sums [rows][TILE_COLUMNS]. rows 1..TILE_ROWS, vecs 1..TILE_VECS: the part that is wanted. length: even. */
+/* sums[r][c] (+)= sum_k a[r][k] panel[k][c]. The pair of k and k + 1 of row r is number r across + k / 2 along of a; panel
+ * [length / 2][TILE_COLUMNS][2], sums [rows][TILE_COLUMNS]. rows 1..TILE_ROWS, vecs 1..TILE_VECS: the part that is wanted.
+ * length: even. */
 void CPU_NAME(tile_bf16)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,
                          bool add, uint32_t rows, uint32_t vecs);
 
