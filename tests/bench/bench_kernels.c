@@ -130,11 +130,13 @@ static void record_product(struct pass *pass, struct device *d, const struct sha
     struct weight w = random_weight(d, s, conv ? 3 : 1);
     struct tensor x = random_tensor(d, storage(d), 4, (uint32_t[]) { s->n, s->h, s->w, s->inputs });
     struct tensor y = random_tensor(d, storage(d), 4, (uint32_t[]) { s->n, s->h * up, s->w * up, outputs });
+    struct epilogue more = { 0 };
 
+    if (s->detail == 3) more.residual = random_tensor(d, storage(d), 4, y.shape);
     if (conv)
         op_conv2d(pass, y, x, &w, &(struct conv) { .upsample = up == 2 }, NULL);
     else
-        op_linear(pass, y, x, &w, &(struct epilogue) { .residual = s->detail == 3 ? random_tensor(d, storage(d), 4, y.shape) : (struct tensor) { 0 } });
+        op_linear(pass, y, x, &w, &more);
 }
 
 static void record_attention(struct pass *pass, struct device *d, const struct shape *s)

@@ -86,12 +86,10 @@ VEC_INLINE struct softening softening_of(struct memory *m, const struct piece *p
 /* Scores to weights. Pairs of bf16 are of keys i and i + 16. */
 VEC_INLINE void soften_pair(struct softening *w, const bool exact)
 {
-    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
     uint32_t pair = w->pair++, row = pair % STRIP;
     float *x = w->scores + (size_t)(pair + (pair & ~15u)) * 16, *sums = w->sums[row];
     __m512 base = _mm512_set1_ps(w->piece->group.base[row]);
     __m512 a = power_of_2(_mm512_load_ps(x) - base, !exact), b = power_of_2(_mm512_load_ps(x + SUMS) - base, !exact);
-    __m512i first = _mm512_castps_si512(a), second = _mm512_castps_si512(b);
 
     if (pair < STRIP) _mm512_store_ps(sums, a + b);
     else _mm512_store_ps(sums, _mm512_load_ps(sums) + (a + b));
@@ -101,7 +99,7 @@ VEC_INLINE void soften_pair(struct softening *w, const bool exact)
         _mm512_store_si512(x, high);
         _mm512_store_si512(x + SUMS, low);
     } else
-        _mm512_store_si512(x, _mm512_ternarylogic_epi32(upper, second, _mm512_srli_epi32(first, 16), 0xca));
+        pair_cut((uint16_t *)(void *)x, a, b);
 }
 
 /* After each product of tiles: the next pairs. */

@@ -41,8 +41,7 @@ static void load_inputs(const struct gemm_params *p, struct memory *m, uint32_t 
 /* A panel's weights for a block, as pairs; a pair may span two runs. */
 static void pair_weights(const struct cpu_args *a, struct memory *m, uint32_t panel, uint32_t length)
 {
-    const struct gemm_params *p = a->params;
-    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)(m->item.panel + panel) * p->k * PANEL;
+    const uint16_t *w = gemm_panel(a, &m->item, panel);
     const struct gemm_run *run = m->runs.run;
     uint32_t i = 0;
 

@@ -156,8 +156,7 @@ const void *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_
 void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, const struct gemm_runs *runs, uint32_t panel,
                             uint32_t length, uint32_t width, float *to)
 {
-    const struct gemm_params *p = a->params;
-    const uint16_t *w = (const uint16_t *)a->reads[2] + (size_t)(it->panel + panel) * p->k * PANEL;
+    const uint16_t *w = gemm_panel(a, it, panel);
     uint32_t k = 0;
 
     for (uint32_t r = 0; r < runs->count; r++)

@@ -122,6 +122,13 @@ void CPU_NAME(gemm_run_weights)(const struct gemm_params *p, const struct gemm_i
 const void *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_item *it, const struct gemm_run *run,
                                  const struct gemm_place *place);
 
+/* Where w's panel begins that is the item's number `panel`. */
+static inline const uint16_t *gemm_panel(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel)
+{
+    const struct gemm_params *p = a->params;
+    return (const uint16_t *)a->reads[2] + (size_t)(it->panel + panel) * p->k * PANEL;
+}
+
 /* Columns [c, c + VEC_WIDTH) of row i of a run: the sum of its rows of w, whose panel begins at w. */
 VEC_INLINE vec gemm_weight(const struct gemm_run *run, const uint16_t *w, uint32_t i, uint32_t c)
 {

@@ -18,17 +18,6 @@ VEC_INLINE const float *multiply(const float *const *a, size_t step, uint32_t le
     return panel;
 }
 
-VEC_INLINE void store(vec sum[TILE_ROWS][4], float *sums, uint32_t stride, bool add, const int rows, const int vecs)
-{
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int v = 0; v < vecs; v++) {
-            float *at = sums + r * stride + v * VEC_WIDTH;
-            vec_store(at, add ? vec_load(at) + sum[r][v] : sum[r][v]);
-        }
-}
-
 VEC_INLINE void tile_fixed(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,
                            bool add, const int rows, const int vecs)
 {
@@ -36,7 +25,7 @@ VEC_INLINE void tile_fixed(const struct tile_run *run, uint32_t runs, const floa
 
     if (vecs > TILE_VECS) return;      /* a case of wider sets */
     for (uint32_t i = 0; i < runs; i++) panel = multiply(run[i].a, 1, run[i].length, panel, sum, rows, vecs);
-    store(sum, sums, stride, add, rows, vecs);
+    tile_store(sum, sums, stride, add, rows, vecs);
 }
 
 VEC_INLINE void across_fixed(const float *a, size_t step, uint32_t length, const float *panel, float *sums,
@@ -48,7 +37,7 @@ VEC_INLINE void across_fixed(const float *a, size_t step, uint32_t length, const
     if (vecs > TILE_VECS) return;
     for (int r = 0; r < rows; r++) rows_of_a[r] = a + r;
     multiply(rows_of_a, step, length, panel, sum, rows, vecs);
-    store(sum, sums, stride, add, rows, vecs);
+    tile_store(sum, sums, stride, add, rows, vecs);
 }
 
 void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,

@@ -31,6 +31,18 @@ void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *pane
 void CPU_NAME(tile_across)(const float *a, size_t step, uint32_t length, const float *panel, float *sums,
                            uint32_t stride, bool add, uint32_t rows, uint32_t vecs);
 
+/* What a tile ends with. */
+VEC_INLINE void tile_store(vec sum[TILE_ROWS][4], float *sums, uint32_t stride, bool add, const int rows, const int vecs)
+{
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            float *at = sums + r * stride + v * VEC_WIDTH;
+            vec_store(at, add ? vec_load(at) + sum[r][v] : sum[r][v]);
+        }
+}
+
 /* Calls f(..., rows, vecs) with numbers that the compiler knows, from variables rows and vecs. */
 #define TILE_CASE(f, rows, vecs, ...)           \
     case (rows) * 8 + (vecs):              \

@@ -20,13 +20,7 @@ VEC_INLINE void tile_fixed(const uint16_t *a, size_t across, size_t along, uint3
             for (int v = 0; v < vecs; v++) sum[r][v] = vec_dot(sum[r][v], x, b[v]);
         }
     }
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int v = 0; v < vecs; v++) {
-            float *at = sums + r * TILE_COLUMNS + v * VEC_WIDTH;
-            vec_store(at, add ? vec_load(at) + sum[r][v] : sum[r][v]);
-        }
+    tile_store(sum, sums, TILE_COLUMNS, add, rows, vecs);
 }
 
 void CPU_NAME(tile_bf16)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,

@@ -4,58 +4,26 @@
 
 #include "device/cpu/kernels/vec.h"
 
-/* rows[j][i] = rows[i][j] */
+/* Each four by four of four vectors: its rows become its columns. */
+#if defined(__AVX2__)
 #if defined(__AVX512F__)
-VEC_INLINE void turn(vec rows[VEC_WIDTH])
-{
-    vec t[VEC_WIDTH];
-
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-        rows[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
-        rows[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
-        rows[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        rows[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    for (int i = 0; i < 4; i++) {              /* quarters of four rows each */
-        t[i] = vec_even_fours(rows[i], rows[i + 4]);
-        t[i + 4] = vec_odd_fours(rows[i], rows[i + 4]);
-        t[i + 8] = vec_even_fours(rows[i + 8], rows[i + 12]);
-        t[i + 12] = vec_odd_fours(rows[i + 8], rows[i + 12]);
-    }
-    for (int i = 0; i < 4; i++) {
-        rows[i] = vec_even_fours(t[i], t[i + 8]);
-        rows[i + 4] = vec_even_fours(t[i + 4], t[i + 12]);
-        rows[i + 8] = vec_odd_fours(t[i], t[i + 8]);
-        rows[i + 12] = vec_odd_fours(t[i + 4], t[i + 12]);
-    }
-}
-#elif defined(__AVX2__)
-VEC_INLINE void turn(vec rows[VEC_WIDTH])
-{
-    vec t[VEC_WIDTH];
-
-    for (int i = 0; i < 8; i += 2) {
-        t[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
-        t[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4) {
-        rows[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-        rows[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
-        rows[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        rows[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    for (int i = 0; i < 4; i++) {              /* halves of four rows each */
-        vec low = rows[i], high = rows[i + 4];
-        rows[i] = vec_even_fours(low, high);
-        rows[i + 4] = vec_odd_fours(low, high);
-    }
-}
+#define OF_SET(name) _mm512_##name
 #else
-VEC_INLINE void turn(vec rows[VEC_WIDTH])
+#define OF_SET(name) _mm256_##name
+#endif
+VEC_INLINE void turn_fours(vec rows[4])
+{
+    vec ab_low = OF_SET(unpacklo_ps)(rows[0], rows[1]), ab_high = OF_SET(unpackhi_ps)(rows[0], rows[1]);
+    vec cd_low = OF_SET(unpacklo_ps)(rows[2], rows[3]), cd_high = OF_SET(unpackhi_ps)(rows[2], rows[3]);
+
+    rows[0] = OF_SET(shuffle_ps)(ab_low, cd_low, 0x44);
+    rows[1] = OF_SET(shuffle_ps)(ab_low, cd_low, 0xee);
+    rows[2] = OF_SET(shuffle_ps)(ab_high, cd_high, 0x44);
+    rows[3] = OF_SET(shuffle_ps)(ab_high, cd_high, 0xee);
+}
+#undef OF_SET
+#else
+VEC_INLINE void turn_fours(vec rows[4])
 {
     vec a = rows[0], b = rows[1], c = rows[2], d = rows[3];
     vec ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
@@ -67,5 +35,21 @@ VEC_INLINE void turn(vec rows[VEC_WIDTH])
     rows[3] = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
 }
 #endif
+
+/* rows[j][i] = rows[i][j] */
+VEC_INLINE void turn(vec rows[VEC_WIDTH])
+{
+    for (int i = 0; i < VEC_WIDTH; i += 4) turn_fours(rows + i);
+#pragma GCC unroll 2
+    for (int step = 4; step < VEC_WIDTH; step *= 2)        /* fours change places */
+#pragma GCC unroll 2
+        for (int first = 0; first < VEC_WIDTH; first += 2 * step)
+#pragma GCC unroll 8
+            for (int i = first; i < first + step; i++) {
+                vec a = rows[i], b = rows[i + step];
+                rows[i] = vec_even_fours(a, b);
+                rows[i + step] = vec_odd_fours(a, b);
+            }
+}
 
 #endif

@@ -29,7 +29,6 @@ typedef float vec __attribute__((vector_size(VEC_WIDTH * 4)));
 typedef float vec_unaligned __attribute__((vector_size(VEC_WIDTH * 4), aligned(4), may_alias));
 
 typedef int32_t ivec __attribute__((vector_size(VEC_WIDTH * 4)));
-typedef float vec4 __attribute__((vector_size(16)));
 typedef float vec4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 
 #define VEC_INLINE static inline __attribute__((always_inline))
