@@ -21,9 +21,10 @@ vec4 d[36];
 void transform(uint at, uint stride)     // B^T d of six values
 {
     vec4 d0 = d[at], d1 = d[at + stride], d2 = d[at + 2u * stride], d3 = d[at + 3u * stride], d4 = d[at + 4u * stride];
-    vec4 even = d4 - 4.0 * d2, odd = d3 - 4.0 * d1, near = d4 - d2, far = 2.0 * (d3 - d1);
+    vec4 even = d2 * (2.0 / 3.0) - d4 * (1.0 / 6.0), odd = d1 * (2.0 / 3.0) - d3 * (1.0 / 6.0);
+    vec4 near = (d4 - d2) * (1.0 / 24.0), far = (d3 - d1) * (1.0 / 12.0);
 
-    d[at] = 4.0 * d0 - 5.0 * d2 + d4;
+    d[at] = d0 - 1.25 * d2 + 0.25 * d4;
     d[at + stride] = even + odd;
     d[at + 2u * stride] = even - odd;
     d[at + 3u * stride] = near + far;

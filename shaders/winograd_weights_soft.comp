@@ -20,13 +20,13 @@ vec4 g[9], t[18], column[6];             // [3][3], [6][3]
 
 void transform(vec4 g0, vec4 g1, vec4 g2)         // G g of three values, to column
 {
-    vec4 ends = g0 + g2, slope = g0 * (1.0 / 24.0) + g2 * (1.0 / 6.0);
+    vec4 ones = g0 + g2, twos = g0 + 4.0 * g2;
 
-    column[0] = 0.25 * g0;
-    column[1] = (ends + g1) * (-1.0 / 6.0);
-    column[2] = (ends - g1) * (-1.0 / 6.0);
-    column[3] = slope + g1 * (1.0 / 12.0);
-    column[4] = slope - g1 * (1.0 / 12.0);
+    column[0] = g0;
+    column[1] = ones + g1;
+    column[2] = ones - g1;
+    column[3] = twos + 2.0 * g1;
+    column[4] = twos - 2.0 * g1;
     column[5] = g2;
 }
 

@@ -55,11 +55,11 @@ VEC_INLINE void transform_columns(vec *t, const uint16_t *kernel, size_t step, c
         if (i > 0 && i < 5) second = stored_vec(kernel, (3 + x) * step, true);
         if (i > 0) third = stored_vec(kernel, (6 + x) * step, true);
         switch (i) {
-        case 0: t[x] = first * (1 / 4.0f); break;
-        case 1: t[x] = (first + second + third) * (-1 / 6.0f); break;
-        case 2: t[x] = (first - second + third) * (-1 / 6.0f); break;
-        case 3: t[x] = first * (1 / 24.0f) + second * (1 / 12.0f) + third * (1 / 6.0f); break;
-        case 4: t[x] = first * (1 / 24.0f) - second * (1 / 12.0f) + third * (1 / 6.0f); break;
+        case 0: t[x] = first; break;
+        case 1: t[x] = first + third + second; break;
+        case 2: t[x] = first + third - second; break;
+        case 3: t[x] = first + third * 4.0f + second * 2.0f; break;
+        case 4: t[x] = first + third * 4.0f - second * 2.0f; break;
         case 5: t[x] = third; break;
         }
     }
@@ -68,17 +68,16 @@ VEC_INLINE void transform_columns(vec *t, const uint16_t *kernel, size_t step, c
 /* Along x: to the parts, `step` floats apart. */
 VEC_INLINE void transform_row(float *to, size_t step, const vec *t, const bool doubled)
 {
-    vec ends = (t[0] + t[2]) * (-1 / 6.0f), middle = t[1] * (1 / 6.0f);
-    vec far_ends = t[0] * (1 / 24.0f) + t[2] * (1 / 6.0f), far_middle = t[1] * (1 / 12.0f);
+    vec ones = t[0] + t[2], twos = t[0] + t[2] * 4.0f, slope = t[1] * 2.0f;
 
-    vec_store(to, t[0] * (1 / 4.0f));
-    vec_store(to + step, ends - middle);
+    vec_store(to, t[0]);
+    vec_store(to + step, ones + t[1]);
     if (!doubled) {
-        vec_store(to + 2 * step, ends + middle);
+        vec_store(to + 2 * step, ones - t[1]);
         to += step;
     }
-    vec_store(to + 2 * step, far_ends + far_middle);
-    vec_store(to + 3 * step, far_ends - far_middle);
+    vec_store(to + 2 * step, twos + slope);
+    vec_store(to + 3 * step, twos - slope);
     vec_store(to + 4 * step, t[2]);
 }
 

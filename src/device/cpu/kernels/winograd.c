@@ -28,9 +28,10 @@ static struct cpu_plan plan(const struct cpu_args *a)
 VEC_INLINE void transform_in(vec *d, const int step)
 {
     vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step], d5 = d[5 * step];
-    vec even = d4 - 4.0f * d2, odd = d3 - 4.0f * d1, near = d4 - d2, far = 2.0f * (d3 - d1);
+    vec even = d2 * (2 / 3.0f) - d4 * (1 / 6.0f), odd = d1 * (2 / 3.0f) - d3 * (1 / 6.0f);
+    vec near = (d4 - d2) * (1 / 24.0f), far = (d3 - d1) * (1 / 12.0f);
 
-    d[0] = 4.0f * d0 - 5.0f * d2 + d4;
+    d[0] = d0 - 1.25f * d2 + 0.25f * d4;
     d[step] = even + odd;
     d[2 * step] = even - odd;
     d[3 * step] = near + far;
@@ -56,10 +57,10 @@ VEC_INLINE void transform_doubled(vec *d, const int step)
 {
     vec d0 = d[0], d1 = d[step], d3 = d[2 * step], d5 = d[3 * step], slope = d3 - d1;
 
-    d[0] = 4.0f * (d0 - d1) + slope;
-    d[step] = 2.0f * d3 - 8.0f * d1;
-    d[2 * step] = 3.0f * slope;
-    d[3 * step] = -slope;
+    d[0] = d0 - d1 + 0.25f * slope;
+    d[step] = d1 * (4 / 3.0f) - d3 * (1 / 3.0f);
+    d[2 * step] = slope * (1 / 8.0f);
+    d[3 * step] = slope * (-1 / 24.0f);
     d[4 * step] = d5 - d1 - 5.0f * slope;
 }
 
