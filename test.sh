@@ -50,6 +50,7 @@ parity_list() {
     echo "parity-stages-vulkan-tile 900 env TINCT_VULKAN=tile $parity stages.py $stage $tiny --sizes 33x47 --vae 16 --device llvmpipe"
     echo "parity-stages-vulkan-fast 900 $parity stages.py $stage $tiny --vae 32 --device llvmpipe --precision fast --like f16"
     echo "parity-pictures 900 $parity pictures.py build/tinct $tiny $vocabulary --devices cpu,llvmpipe"
+    echo "parity-pictures-fast 900 $parity pictures.py build/tinct $tiny $vocabulary --devices cpu,llvmpipe --like bf16"
     echo "parity-demo 900 $parity pictures.py build/tinct models/tinct-demo.safetensors $vocabulary --demo --devices cpu,llvmpipe"
     echo "parity-demo-loras 900 $parity pictures.py build/tinct models/tinct-demo.safetensors $vocabulary --demo --loras"
     echo "parity-pictures-loras 900 $parity pictures.py build/tinct $tiny $vocabulary --devices cpu,llvmpipe --loras"
@@ -57,9 +58,10 @@ parity_list() {
     full=${XDG_CACHE_HOME:-$HOME/.cache}/tinct/sd15-1234.safetensors
     [ -f "$full" ] || $parity make_checkpoint.py tests/parity/sd15_tensors.tsv "$full" >&2
     echo "parity-full-stages-cpu 3600 $parity stages.py $stage $full"
-    echo "parity-full-stages-cpu-fast 3600 $parity stages.py $stage $full --precision fast --like bf16"
+    echo "parity-full-stages-cpu-fast 3600 $parity stages.py $stage $full --precision fast --like bf16 --bar 1e-2"
     echo "parity-full-stages-vulkan 3600 $parity stages.py $stage $full --sizes 32x32 --vae 32 --device llvmpipe"
     echo "parity-full-pictures 3600 $parity pictures.py build/tinct $full $vocabulary --devices cpu,llvmpipe"
+    echo "parity-full-pictures-fast 3600 $parity pictures.py build/tinct $full $vocabulary --like bf16 --size 512"
     echo "parity-full-pictures-loras 3600 $parity pictures.py build/tinct $full $vocabulary --loras"
 }
 

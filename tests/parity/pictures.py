@@ -1,10 +1,12 @@
 """Whole pictures against the diffusers pipeline: same weights, same noise, 20 steps of Euler, CFG 7. Prints TAP.
 
-    pictures.py TINCT_PROGRAM CHECKPOINT VOCABULARY_GZ [--devices cpu] [--size 256] [--prompt TEXT] [--loras] [--demo]
+    pictures.py TINCT_PROGRAM CHECKPOINT VOCABULARY_GZ [--devices cpu] [--size 256] [--prompt TEXT] [--loras] [--demo] [--like bf16]
 
 --demo: the checkpoint is models/tinct-demo.safetensors, which diffusers reads by itself, with `from_single_file`.
 --loras: with two LoRAs, one in kohya's spelling on attention and text encoder, one in peft's on convolutions too, which
 diffusers loads and fuses; with --demo the two in loras/ that diffusers can read.
+
+--like bf16 (or f16): with --precision fast, whose picture must be as near to diffusers' in fp32 as that of diffusers in bf16 is.
 
 With two devices their pictures are compared with each other too. The noise is drawn here afresh (Philox 4x32-10 and
 Box-Muller as CUDA does), so that the generator is part of what is checked.
@@ -75,12 +77,21 @@ def by_itself(checkpoint, vocabulary):
     return hf.pipeline(checkpoint)
 
 
+def paint(pipe, a, sigmas, noise):
+    """Their picture; noise in the pipeline's own precision."""
+    # the pipeline multiplies by sqrt(sigma_max^2 + 1), A1111 by sigma_max; its sigmas end in the 0 that the last step goes to
+    noise = noise * (sigmas[0] / np.sqrt(sigmas[0] ** 2 + 1))
+    picture = pipe(a.prompt, negative_prompt=a.negative, guidance_scale=7.0, sigmas=[*sigmas, 0.0], latents=noise.to(pipe.unet.dtype),
+                   width=a.size, height=a.size, output_type="np").images[0]
+    return (picture * 255).round().astype(np.uint8)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("tinct"); p.add_argument("checkpoint"); p.add_argument("vocabulary")
     p.add_argument("--devices", default="cpu"); p.add_argument("--size", type=int, default=256)
     p.add_argument("--prompt", default="a lovely cat on a red sofa, oil painting"); p.add_argument("--negative", default="blurry")
-    p.add_argument("--loras", action="store_true"); p.add_argument("--demo", action="store_true")
+    p.add_argument("--loras", action="store_true"); p.add_argument("--demo", action="store_true"); p.add_argument("--like", choices=("bf16", "f16"))
     a = p.parse_args()
     torch.set_num_threads(os.cpu_count())
     n, steps, seed = a.size // 8, 20, 42
@@ -98,28 +109,27 @@ def main():
             assert np.abs(fused - plain).max() > 0.02, "the LoRAs change next to nothing: this would prove nothing"
         sigmas = uniform_sigmas(steps)
         noise = torch.from_numpy(philox(seed, 4 * n * n).reshape(1, 4, n, n))
-        # the pipeline multiplies by sqrt(sigma_max^2 + 1), A1111 by sigma_max; its sigmas end in the 0 that the last step goes to
-        noise = noise * (sigmas[0] / np.sqrt(sigmas[0] ** 2 + 1))
-        want = pipe(a.prompt, negative_prompt=a.negative, guidance_scale=7.0, sigmas=[*sigmas, 0.0], latents=noise,
-                    width=a.size, height=a.size, output_type="np").images[0]
-        want = (want * 255).round().astype(np.uint8)
+        want = paint(pipe, a, sigmas, noise)
+        like = paint(pipe.to({"bf16": torch.bfloat16, "f16": torch.float16}[a.like]), a, sigmas, noise) if a.like else None
         pictures, count, tags = {}, 0, "".join(f"<lora:{name}:{weight}>" for name, weight in weights.items())
         bar, with_what = (40, " with two LoRAs") if a.loras else (45, "")
+        if a.like:
+            bar, with_what = psnr(like, want), with_what + f" in fast, like diffusers in {a.like},"
         for device in a.devices.split(","):
             out = os.path.join(folder, device.replace(" ", "_") + ".png")
             log = open(out + ".log", "w+")
             subprocess.run([a.tinct, "paint", a.prompt + tags, "--lora-model-dir", loras, "-n", a.negative, "-m", a.checkpoint, "--steps", str(steps), "--cfg-scale", "7",
                             "-s", str(seed), "-W", str(a.size), "-H", str(a.size), "--sampling-method", "Euler", "--scheduler", "Uniform",
-                            "--device", device, "--precision", "fp32", "-o", out], check=True, stdout=subprocess.DEVNULL, stderr=log)
+                            "--device", device, "--precision", "fast" if a.like else "fp32", "-o", out], check=True, stdout=subprocess.DEVNULL, stderr=log)
             log.seek(0)
             told = log.read()
             for name, matched in zip(weights, counts):
                 assert re.search(rf"{name}: ({matched}) of \1 tensors", told), told
             pictures[device] = np.asarray(Image.open(out).convert("RGB"))
             value, count = psnr(pictures[device], want), count + 1
-            print(f"{'ok' if value >= bar else 'not ok'} {count} - {device}: picture {a.size}x{a.size}{with_what} against diffusers: PSNR {value:.1f} dB (bar {bar})", flush=True)
+            print(f"{'ok' if value >= bar else 'not ok'} {count} - {device}: picture {a.size}x{a.size}{with_what} against diffusers in fp32: PSNR {value:.1f} dB (bar {bar:.1f})", flush=True)
         names = list(pictures)
-        for other in names[1:]:
+        for other in [] if a.like else names[1:]:
             value, count = psnr(pictures[names[0]], pictures[other]), count + 1
             print(f"{'ok' if value >= 45 else 'not ok'} {count} - {names[0]} against {other}: PSNR {value:.1f} dB (bar 45)", flush=True)
         print(f"1..{count}")
