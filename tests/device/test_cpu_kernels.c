@@ -353,7 +353,7 @@ struct rounding {
 /* As gemm_parts.h tells why. */
 static struct rounding on_dot_products(const struct gemm_params *p)
 {
-    bool rounds = p->kernel_h * p->kernel_w > 1 || (p->out_h == 1 && p->cols != p->c1);
+    bool rounds = p->kernel_h * p->kernel_w > 1 || p->out_h == 1;
     return (struct rounding) { .x = rounds, .w = rounds, .own = rounds };
 }
 

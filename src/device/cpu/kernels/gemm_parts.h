@@ -64,7 +64,10 @@ struct gemm_item {
  * both. A 1x1 convolution takes all that a block is given past that block, as it is: where it is off, everything is.
  * Square layers stand between. SD1.5's UNet is then off by 8.8e-3 and its text by 5.3e-3; the UNet by 9.6e-3 if its 1x1
  * convolutions round, by 1.2e-2 if all do. This tells of the taps: a shortcut is a 1x1 convolution. Winograd takes a quarter
- * of the products in fp32, which is faster than all in bf16. */
+ * of the products in fp32, which is faster than all in bf16.
+ *
+ * Without tiles two products take as long as one in fp32, but Winograd leaves room for square layers to round: 9.1e-3 and
+ * 5.9e-3, 1.03e-2 if square 1x1 convolutions do as well. */
 static inline uint32_t gemm_fast_products(const struct gemm_params *p)
 {
     bool square = p->cols == p->c1, picture = p->out_h > 1;
@@ -72,7 +75,7 @@ static inline uint32_t gemm_fast_products(const struct gemm_params *p)
     if (p->flags & GEMM_WINOGRAD) return 3;
     if (p->kernel_h * p->kernel_w > 1) return 1;
     if (picture) return 3;
-    return square ? 2 : 1;
+    return square && VEC_AMX ? 2 : 1;
 }
 
 /* n cut into as few parts of at most `most` as there must be, as even as multiples of `unit` allow. */
