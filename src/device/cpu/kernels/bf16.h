@@ -47,12 +47,22 @@ VEC_INLINE void narrow_bf16(uint16_t *to, const float *from, uint32_t count)
     }
 }
 
-/* Two rows of VEC_WIDTH floats to pairs of bf16. */
-VEC_INLINE void pair_bf16(uint16_t *to, vec even, vec odd)
+/* Two rows of VEC_WIDTH floats as pairs of bf16. */
+VEC_INLINE vec_pairs pairs_of(vec even, vec odd)
 {
     const __m512i zip = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
                                          23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    _mm512_storeu_si512(to, _mm512_permutexvar_epi16(zip, (__m512i)_mm512_cvtne2ps_pbh(odd, even)));
+    return (vec_pairs)_mm512_permutexvar_epi16(zip, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
+}
+
+VEC_INLINE void pairs_store(uint16_t *to, vec_pairs pairs)
+{
+    _mm512_storeu_si512(to, (__m512i)pairs);
+}
+
+VEC_INLINE void pair_bf16(uint16_t *to, vec even, vec odd)
+{
+    pairs_store(to, pairs_of(even, odd));
 }
 
 /* The same, cut off rather than rounded: too small by half a step, on average by CUT_BIAS (power.h) of what they were. */

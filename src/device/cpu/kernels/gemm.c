@@ -1,7 +1,7 @@
 /* gemm on the processor (shaders/gemm.h), in fp32: linear layers and convolutions.
  *
- * An item has one panel. A block's weights are widened to fp32 into the thread's memory and multiplied a strip of rows at a
- * time in tiles (tile.h) whose sums stay in the cache until the last block. For every tap of a convolution a row's
+ * An item has one panel. A block is multiplied a strip of rows at a time in tiles (tile.h) whose sums stay in the cache until the
+ * last block; its weights are widened to fp32 into the thread's memory while the first strip multiplies. For every tap of a convolution a row's
  * pointer moves to the pixel that the tap sees, or to zeros outside the image. */
 #include "device/cpu/kernels/gemm_parts.h"
 #include "device/cpu/kernels/gemm_winograd.h"
@@ -28,29 +28,27 @@ static struct cpu_plan plan(const struct cpu_args *a)
     return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, 1, TILE_ROWS, 8, sizeof(struct memory) });
 }
 
-/* Where a strip's rows stand in each run, and its weights. */
-static void aim(const struct cpu_args *a, struct memory *m, uint32_t first, uint32_t rows)
+/* Where a strip's rows stand in each run. */
+static void aim(const struct gemm_params *p, struct memory *m, uint32_t first, uint32_t rows)
 {
     const struct gemm_item *it = &m->item;
-    const uint16_t *w = gemm_panel(a, it, 0);
 
     for (uint32_t i = 0; i < m->runs.count; i++) {
-        const struct gemm_run *run = &m->runs.run[i];
-        m->aimed[i].length = run->length;
-        m->aimed[i].halves = w + (size_t)run->w[0] * PANEL;
-        for (uint32_t r = 0; r < rows; r++) m->aimed[i].a[r] = CPU_NAME(gemm_pixel)(a->params, it, run, &it->places[first + r]);
+        m->aimed[i].length = m->runs.run[i].length;
+        for (uint32_t r = 0; r < rows; r++)
+            m->aimed[i].a[r] = CPU_NAME(gemm_pixel)(p, it, &m->runs.run[i], &it->places[first + r]);
     }
 }
 
-/* new: the panel is made on the way. */
-static void multiply_strip(struct memory *m, uint32_t length, float *sums, uint32_t rows, uint32_t columns, bool add, bool new)
+/* halves: the panel's weights of this block, if it is made on the way; else NULL. */
+static void multiply_strip(struct memory *m, const uint16_t *halves, uint32_t length, float *sums, uint32_t rows, uint32_t columns,
+                           bool add)
 {
     for (uint32_t c = 0; c < columns; c += TILE_COLUMNS) {
         uint32_t vecs = parts(least(columns - c, TILE_COLUMNS), VEC_WIDTH), runs = m->runs.count;
         float *panel = m->panel + (size_t)c * length;
-        if (new) CPU_NAME(tile_of_halves)(m->aimed, runs, panel, sums + c, PANEL, add, rows, vecs);
+        if (halves) CPU_NAME(tile_of_halves)(m->aimed, runs, halves + c, panel, sums + c, PANEL, add, rows, vecs);
         else CPU_NAME(tile)(m->aimed, runs, panel, sums + c, PANEL, add, rows, vecs);
-        for (uint32_t i = 0; new && i < runs; i++) m->aimed[i].halves += TILE_COLUMNS;
     }
 }
 
@@ -59,15 +57,14 @@ static void multiply(const struct cpu_args *a, struct memory *m, uint32_t k, uin
 {
     const struct gemm_params *p = a->params;
     struct gemm_item *it = &m->item;
-    bool sums_of_weights = p->flags & GEMM_PHASES;
+    const uint16_t *halves = gemm_block_weights(a, it, 0, k);
 
-    if (sums_of_weights) CPU_NAME(gemm_weights)(a, it, &m->runs, 0, length, TILE_COLUMNS, m->panel);
-    for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
+    if (!halves) CPU_NAME(gemm_weights)(a, it, &m->runs, 0, length, TILE_COLUMNS, m->panel);
+    for (uint32_t r = 0; r < it->rows; r += TILE_ROWS, halves = NULL) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
         if (k + length == it->k) CPU_NAME(gemm_fetch)(a, it, it->panel, r, r + rows);
-        aim(a, m, r, rows);
-        multiply_strip(m, length, it->sums + r * PANEL, rows, least(p->cols - it->panel * PANEL, PANEL), k > 0,
-                       r == 0 && !sums_of_weights);
+        aim(p, m, r, rows);
+        multiply_strip(m, halves, length, it->sums + r * PANEL, rows, least(p->cols - it->panel * PANEL, PANEL), k > 0);
         if (k + length == it->k) CPU_NAME(gemm_store)(a, it, it->sums, it->panel, r, r + rows);
     }
 }

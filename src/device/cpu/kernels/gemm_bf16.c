@@ -1,7 +1,7 @@
 /* gemm with bf16 products and fp32 sums (--precision fast), for processors with bf16 dot products. Storage stays f32.
  *
  * A block's inputs are rounded to bf16 rows in the thread's memory, once for all panels; a panel's weights become
- * pairs of k, [k / 2][column][2], and each dot product adds two k at a time. Where more than one product would be needed
+ * pairs of k, [k / 2][column][2], while the first strip of rows multiplies; each dot product adds two k at a time. Where more than one product would be needed
  * (gemm_parts.h), fp32's own are as fast. */
 #include "device/cpu/kernels/gemm_parts.h"
 #include "device/cpu/kernels/tile_bf16.h"
@@ -38,7 +38,7 @@ static void load_inputs(const struct gemm_params *p, struct memory *m, uint32_t 
     }
 }
 
-/* A panel's weights for a block, as pairs; a pair may span two runs. */
+/* A panel's sums of weights for a block, as pairs; a pair may span two runs. */
 static void pair_weights(const struct cpu_args *a, struct memory *m, uint32_t panel, uint32_t length)
 {
     const uint16_t *w = gemm_panel(a, &m->item, panel);
@@ -61,15 +61,17 @@ static void multiply_panel(const struct cpu_args *a, struct memory *m, uint32_t 
 {
     const struct gemm_params *p = a->params;
     struct gemm_item *it = &m->item;
-    uint32_t column = (it->panel + panel) * PANEL;
+    uint32_t vecs = parts(least(p->cols - (it->panel + panel) * PANEL, PANEL), VEC_WIDTH);
     float *sums = it->sums + (size_t)panel * it->room * PANEL;
+    const uint16_t *halves = gemm_block_weights(a, it, panel, k), *x = m->inputs;
 
-    pair_weights(a, m, panel, length);
-    for (uint32_t r = 0; r < it->rows; r += TILE_ROWS) {
+    if (!halves) pair_weights(a, m, panel, length);
+    for (uint32_t r = 0; r < it->rows; r += TILE_ROWS, x += TILE_ROWS * length, halves = NULL) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
+        float *to = sums + r * PANEL;
         if (k + length == it->k) CPU_NAME(gemm_fetch)(a, it, it->panel + panel, r, r + rows);
-        CPU_NAME(tile_bf16)(m->inputs + (size_t)r * length, length / 2, 1, length, m->panel, sums + r * PANEL, k > 0, rows,
-                            parts(least(p->cols - column, PANEL), VEC_WIDTH));
+        if (halves) CPU_NAME(tile_bf16_of_halves)(x, length / 2, 1, length, halves, m->panel, to, k > 0, rows, vecs);
+        else CPU_NAME(tile_bf16)(x, length / 2, 1, length, m->panel, to, k > 0, rows, vecs);
         if (k + length == it->k) CPU_NAME(gemm_store)(a, it, sums, it->panel + panel, r, r + rows);
     }
 }

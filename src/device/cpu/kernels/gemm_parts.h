@@ -12,7 +12,6 @@
 #include "gemm.h"
 
 enum {
-    CACHE_LINE = 64,
     PANEL = 64,
     K_BLOCK = 640,
     MOST_ROWS = 544,           /* of an item */
@@ -130,6 +129,13 @@ static inline const uint16_t *gemm_panel(const struct cpu_args *a, const struct 
 {
     const struct gemm_params *p = a->params;
     return (const uint16_t *)a->reads[2] + (size_t)(it->panel + panel) * p->k * PANEL;
+}
+
+/* That panel's weights from k on, where each is a row of w alone; NULL where it is a sum of some. */
+static inline const uint16_t *gemm_block_weights(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t k)
+{
+    const struct gemm_params *p = a->params;
+    return p->flags & GEMM_PHASES ? NULL : gemm_panel(a, it, panel) + (size_t)k * PANEL;
 }
 
 /* Columns [c, c + VEC_WIDTH) of row i of a run: the sum of its rows of w, whose panel begins at w. */

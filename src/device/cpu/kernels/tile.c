@@ -36,17 +36,16 @@ VEC_INLINE void tile_fixed(const struct tile_run *run, uint32_t runs, const floa
     tile_store(sum, sums, stride, add, rows, vecs);
 }
 
-VEC_INLINE void halves_fixed(const struct tile_run *run, uint32_t runs, float *panel, float *sums, uint32_t stride, bool add,
-                             const int rows, const int vecs)
+VEC_INLINE void halves_fixed(const struct tile_run *run, uint32_t runs, const uint16_t *halves, float *panel, float *sums,
+                             uint32_t stride, bool add, const int rows, const int vecs)
 {
     vec sum[TILE_ROWS][4] = { 0 };
 
     if (vecs > TILE_VECS) return;
-    for (uint32_t i = 0; i < runs; i++) {
-        const uint16_t *halves = run[i].halves;
+    for (uint32_t i = 0; i < runs; i++)
         for (size_t k = 0; k < run[i].length; k++, halves += TILE_HALVES, panel += TILE_COLUMNS) {
             vec b[4];
-            for (int c = 0; c < vecs * VEC_WIDTH; c += 32) __builtin_prefetch(halves + TILE_AHEAD * TILE_HALVES + c);
+            for (int c = 0; c < vecs * VEC_WIDTH; c += CACHE_LINE / 2) __builtin_prefetch(halves + TILE_AHEAD * TILE_HALVES + c);
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++) {
                 b[v] = stored_vec(halves, (size_t)v * VEC_WIDTH, true);
@@ -54,7 +53,6 @@ VEC_INLINE void halves_fixed(const struct tile_run *run, uint32_t runs, float *p
             }
             take(run[i].a, k, b, sum, rows, vecs);
         }
-    }
     tile_store(sum, sums, stride, add, rows, vecs);
 }
 
@@ -76,10 +74,10 @@ void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *pane
     TILE_DISPATCH(tile_fixed, run, runs, panel, sums, stride, add)
 }
 
-void CPU_NAME(tile_of_halves)(const struct tile_run *run, uint32_t runs, float *panel, float *sums, uint32_t stride, bool add,
-                              uint32_t rows, uint32_t vecs)
+void CPU_NAME(tile_of_halves)(const struct tile_run *run, uint32_t runs, const uint16_t *halves, float *panel, float *sums,
+                              uint32_t stride, bool add, uint32_t rows, uint32_t vecs)
 {
-    TILE_DISPATCH(halves_fixed, run, runs, panel, sums, stride, add)
+    TILE_DISPATCH(halves_fixed, run, runs, halves, panel, sums, stride, add)
 }
 
 void CPU_NAME(tile_across)(const float *a, size_t step, uint32_t length, const float *panel, float *sums,

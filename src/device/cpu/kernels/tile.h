@@ -22,7 +22,6 @@ enum {
 struct tile_run {
     const float *a[TILE_ROWS];
     uint32_t length;
-    const uint16_t *halves;    /* tile_of_halves: the panel's first column of this run's k, TILE_HALVES from k to k */
 };
 
 /* rows 1..TILE_ROWS, vecs 1..TILE_VECS: the part of the tile that is wanted. Sums are `stride` floats apart; add:
@@ -30,9 +29,9 @@ struct tile_run {
 void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,
                     bool add, uint32_t rows, uint32_t vecs);
 
-/* The same for a panel that is made on the way: halves are widened while sums take what was widened before. */
-void CPU_NAME(tile_of_halves)(const struct tile_run *run, uint32_t runs, float *panel, float *sums, uint32_t stride, bool add,
-                              uint32_t rows, uint32_t vecs);
+/* The same for a panel that is made on the way: halves [k][TILE_HALVES] are widened while sums take what was widened before. */
+void CPU_NAME(tile_of_halves)(const struct tile_run *run, uint32_t runs, const uint16_t *halves, float *panel, float *sums,
+                              uint32_t stride, bool add, uint32_t rows, uint32_t vecs);
 
 /* The same for one run whose rows lie side by side: a[r][k] is a[k * step + r]. */
 void CPU_NAME(tile_across)(const float *a, size_t step, uint32_t length, const float *panel, float *sums,

@@ -11,4 +11,8 @@
 void CPU_NAME(tile_bf16)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,
                          bool add, uint32_t rows, uint32_t vecs);
 
+/* The same of halves [k][TILE_HALVES], which become the panel on the way (tile_of_halves). */
+void CPU_NAME(tile_bf16_of_halves)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *halves,
+                                   uint16_t *panel, float *sums, bool add, uint32_t rows, uint32_t vecs);
+
 #endif

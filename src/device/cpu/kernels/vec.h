@@ -43,6 +43,7 @@ VEC_INLINE void vec_store(float *p, vec v)
     *(vec_unaligned *)p = v;
 }
 
+enum { CACHE_LINE = 64 };
 enum { FAR_BYTES = 16 << 20 };     /* of a tensor, from which on it does not wait in a cache */
 
 /* To memory at once, past the caches: for what nobody reads soon. p on a whole vector. Threads see it after vec_stored. */
