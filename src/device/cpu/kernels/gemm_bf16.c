@@ -8,7 +8,7 @@
 
 #if VEC_BF16
 
-enum { ROWS = 240, PANELS = 5 };       /* of an item at most: inputs, sums and weights share 1 MB of cache */
+enum { ROWS = 120, PANELS = 10 };       /* of an item at most: inputs, sums and weights share 1 MB of cache */
 
 struct memory {
     struct gemm_item item;

@@ -85,7 +85,7 @@ static inline uint32_t even_part(uint32_t n, uint32_t most, uint32_t unit)
 }
 
 struct gemm_limits {
-    uint32_t rows, panels;     /* the most of one item: rows <= MOST_ROWS, panels <= 5 */
+    uint32_t rows, panels;     /* the most of one item: rows <= MOST_ROWS, and all its sums <= MOST_SUMS */
     uint32_t unit;             /* rows come in multiples of */
     uint32_t items;            /* wanted for each thread, so that threads finish together */
     size_t memory;             /* bytes that a thread needs */
