@@ -15,7 +15,7 @@
  * winograd_weights, where a device has it: U = G g G^T, [36 or 25, panels, channels, 64] f32, from w as it is packed (gemm.h), k
  * rows a panel; elsewhere gemm makes them as it goes.
  *
- *   G = 1 0 0; 1 1 1; 1 -1 1; 1 2 4; 1 -2 4; 0 0 1      * sums alone; its fractions, 1/4 -1/6 -1/6 1/24 1/24 1, are rows of B^T's
+ *   G = 1 0 0; 1 1 1; 1 -1 1; 1 2 4; 1 -2 4; 0 0 1      * sums alone; its fractions, 1/4 -1/6 -1/6 1/24 1/24 1, scale B^T's rows
  *
  * winograd_in       reads: x; writes: V. rows = tiles
  * winograd_weights  reads: w; writes: U. rows = panels channels

@@ -1,8 +1,8 @@
 /* gemm on the processor (shaders/gemm.h), in fp32: linear layers and convolutions.
  *
  * An item has one panel. A block is multiplied a strip of rows at a time in tiles (tile.h) whose sums stay in the cache until the
- * last block; its weights are widened to fp32 into the thread's memory while the first strip multiplies. For every tap of a convolution a row's
- * pointer moves to the pixel that the tap sees, or to zeros outside the image. */
+ * last block; its weights are widened to fp32 into the thread's memory while the first strip multiplies. For every tap of a
+ * convolution a row's pointer moves to the pixel that the tap sees, or to zeros outside the image. */
 #include "device/cpu/kernels/gemm_parts.h"
 #include "device/cpu/kernels/gemm_winograd.h"
 #include "device/cpu/kernels/tile.h"

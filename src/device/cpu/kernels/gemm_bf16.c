@@ -1,14 +1,14 @@
 /* gemm with bf16 products and fp32 sums (--precision fast), for processors with bf16 dot products. Storage stays f32.
  *
  * A block's inputs are rounded to bf16 rows in the thread's memory, once for all panels; a panel's weights become
- * pairs of k, [k / 2][column][2], while the first strip of rows multiplies; each dot product adds two k at a time. Where more than one product would be needed
- * (gemm_parts.h), fp32's own are as fast. */
+ * pairs of k, [k / 2][column][2], while the first strip of rows multiplies; each dot product adds two k at a time. Where more than
+ * one product would be needed (gemm_parts.h), fp32's own are as fast. */
 #include "device/cpu/kernels/gemm_parts.h"
 #include "device/cpu/kernels/tile_bf16.h"
 
 #if VEC_BF16
 
-enum { ROWS = 120, PANELS = 10 };       /* of an item at most: inputs, sums and weights share 1 MB of cache */
+enum { ROWS = 120, PANELS = 10 };      /* of an item at most: inputs, sums and weights share 1 MB of cache */
 
 struct memory {
     struct gemm_item item;
