@@ -8,7 +8,7 @@ diffusers loads and fuses; with --demo the two in loras/ that diffusers can read
 
 --like bf16 (or f16): with --precision fast, whose picture must be as near to diffusers' in fp32 as that of diffusers in bf16 is.
 
-With two devices their pictures are compared with each other too. The noise is drawn here afresh (Philox 4x32-10 and
+With two devices their pictures in fp32 are compared with each other too. The noise is drawn here afresh (Philox 4x32-10 and
 Box-Muller as CUDA does), so that the generator is part of what is checked.
 """
 import argparse
@@ -91,7 +91,7 @@ def main():
     p.add_argument("tinct"); p.add_argument("checkpoint"); p.add_argument("vocabulary")
     p.add_argument("--devices", default="cpu"); p.add_argument("--size", type=int, default=256)
     p.add_argument("--prompt", default="a lovely cat on a red sofa, oil painting"); p.add_argument("--negative", default="blurry")
-    p.add_argument("--loras", action="store_true"); p.add_argument("--demo", action="store_true"); p.add_argument("--like", choices=("bf16", "f16"))
+    p.add_argument("--loras", action="store_true"); p.add_argument("--demo", action="store_true"); p.add_argument("--like", choices=reference.TYPES)
     a = p.parse_args()
     torch.set_num_threads(os.cpu_count())
     n, steps, seed = a.size // 8, 20, 42
@@ -110,7 +110,7 @@ def main():
         sigmas = uniform_sigmas(steps)
         noise = torch.from_numpy(philox(seed, 4 * n * n).reshape(1, 4, n, n))
         want = paint(pipe, a, sigmas, noise)
-        like = paint(pipe.to({"bf16": torch.bfloat16, "f16": torch.float16}[a.like]), a, sigmas, noise) if a.like else None
+        like = paint(pipe.to(reference.TYPES[a.like]), a, sigmas, noise) if a.like else None
         pictures, count, tags = {}, 0, "".join(f"<lora:{name}:{weight}>" for name, weight in weights.items())
         bar, with_what = (40, " with two LoRAs") if a.loras else (45, "")
         if a.like:

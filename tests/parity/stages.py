@@ -66,14 +66,14 @@ def main():
     p.add_argument("program"); p.add_argument("checkpoint")
     p.add_argument("--device", default="cpu"); p.add_argument("--precision", default="fp32")
     p.add_argument("--sizes", default="64x64,40x72,33x47,63x63"); p.add_argument("--vae", type=int, default=64)
-    p.add_argument("--like", choices=["bf16", "f16"], default=None, help="fast: no worse than the reference in this type")
+    p.add_argument("--like", choices=reference.TYPES, default=None, help="fast: no worse than the reference in this type")
     p.add_argument("--bar", type=float, default=None, help="relative L2 error of text encoder and UNet; else that of a tiny model")
     a = p.parse_args()
     torch.set_num_threads(os.cpu_count()); torch.manual_seed(0)
     sd = reference.load(a.checkpoint)
     stage = Stage(a.program, a.checkpoint, a.device, a.precision)
     bar = a.bar or {"fp32": 2e-4, "fast": 1.2e-2 if a.device == "cpu" else 5e-3}[a.precision]
-    like = {"bf16": torch.bfloat16, "f16": torch.float16, None: None}[a.like]
+    like = reference.TYPES.get(a.like)
     name = f"{a.device} {a.precision}"
 
     text = reference.text(sd)

@@ -60,12 +60,13 @@ VEC_INLINE void pairs_store(uint16_t *to, vec_pairs pairs)
     _mm512_storeu_si512(to, (__m512i)pairs);
 }
 
+/* Those to memory. */
 VEC_INLINE void pair_bf16(uint16_t *to, vec even, vec odd)
 {
     pairs_store(to, pairs_of(even, odd));
 }
 
-/* The same, cut off rather than rounded: too small by half a step, on average by CUT_BIAS (power.h) of what they were. */
+/* The same as pair_bf16, cut off rather than rounded: too small by half a step, on average by CUT_BIAS (power.h) of what they were. */
 VEC_INLINE void pair_cut(uint16_t *to, vec even, vec odd)
 {
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);

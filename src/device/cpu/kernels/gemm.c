@@ -5,7 +5,6 @@
  * convolution a row's pointer moves to the pixel that the tap sees, or to zeros outside the image. */
 #include "device/cpu/kernels/gemm_parts.h"
 #include "device/cpu/kernels/gemm_winograd.h"
-#include "device/cpu/kernels/tile.h"
 
 enum { ROWS = 480 };           /* of an item at most */
 
@@ -26,6 +25,20 @@ static struct cpu_plan plan(const struct cpu_args *a)
 {
     if (is_winograd(a)) return CPU_NAME(gemm_winograd_plan)(a);
     return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, 1, TILE_ROWS, 8, sizeof(struct memory) });
+}
+
+/* The panel's weights for a block of `length`, where each is a sum of some. */
+static void sum_weights(const struct cpu_args *a, struct memory *m, uint32_t length)
+{
+    const uint16_t *w = gemm_panel(a, &m->item, 0);
+    float *to = m->panel;
+
+    for (uint32_t r = 0; r < m->runs.count; r++)
+        for (uint32_t i = 0; i < m->runs.run[r].length; i++, to += TILE_COLUMNS) {
+            gemm_fetch_weights(&m->runs.run[r], w, i);
+            for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
+                vec_store(to + (size_t)(c - c % TILE_COLUMNS) * length + c % TILE_COLUMNS, gemm_weight(&m->runs.run[r], w, i, c));
+        }
 }
 
 /* Where a strip's rows stand in each run. */
@@ -59,7 +72,7 @@ static void multiply(const struct cpu_args *a, struct memory *m, uint32_t k, uin
     struct gemm_item *it = &m->item;
     const uint16_t *halves = gemm_block_weights(a, it, 0, k);
 
-    if (!halves) CPU_NAME(gemm_weights)(a, it, &m->runs, 0, length, TILE_COLUMNS, m->panel);
+    if (!halves) sum_weights(a, m, length);
     for (uint32_t r = 0; r < it->rows; r += TILE_ROWS, halves = NULL) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
         if (k + length == it->k) CPU_NAME(gemm_fetch)(a, it, it->panel, r, r + rows);

@@ -25,7 +25,7 @@ static struct cpu_plan plan(const struct cpu_args *a)
     return CPU_NAME(gemm_plan)(a, (struct gemm_limits) { ROWS, PANELS, TILE_ROWS, 8, sizeof(struct memory) });
 }
 
-/* The block's inputs, rounded; a block ends on an even k, so pairs may span two runs. */
+/* The block's inputs, rounded. Runs are even, as channels are multiples of 4: no pair spans two. */
 static void load_inputs(const struct gemm_params *p, struct memory *m, uint32_t length)
 {
     for (uint32_t r = 0; r < m->item.rows; r++) {
@@ -38,22 +38,20 @@ static void load_inputs(const struct gemm_params *p, struct memory *m, uint32_t 
     }
 }
 
-/* A panel's sums of weights for a block, as pairs; a pair may span two runs. */
-static void pair_weights(const struct cpu_args *a, struct memory *m, uint32_t panel, uint32_t length)
+/* A panel's weights for a block, as pairs, where each is a sum of some. */
+static void pair_sums(const struct cpu_args *a, struct memory *m, uint32_t panel)
 {
     const uint16_t *w = gemm_panel(a, &m->item, panel);
-    const struct gemm_run *run = m->runs.run;
-    uint32_t i = 0;
+    uint16_t *to = m->panel;
 
-    for (uint32_t k = 0; k < length; k += 2) {
-        const struct gemm_run *even = run, *odd = i + 1 < run->length ? run : run + 1;
-        uint32_t of_even = i, of_odd = odd == run ? i + 1 : 0;
-        gemm_fetch_weights(even, w, of_even);
-        gemm_fetch_weights(odd, w, of_odd);
-        for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
-            pair_bf16(m->panel + (size_t)k * PANEL + 2 * c, gemm_weight(even, w, of_even, c), gemm_weight(odd, w, of_odd, c));
-        run = of_odd + 1 < odd->length ? odd : odd + 1;
-        i = run == odd ? of_odd + 1 : 0;
+    for (uint32_t r = 0; r < m->runs.count; r++) {
+        const struct gemm_run *run = &m->runs.run[r];
+        for (uint32_t i = 0; i < run->length; i += 2, to += 2 * PANEL) {
+            gemm_fetch_weights(run, w, i);
+            gemm_fetch_weights(run, w, i + 1);
+            for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
+                pair_bf16(to + 2 * c, gemm_weight(run, w, i, c), gemm_weight(run, w, i + 1, c));
+        }
     }
 }
 
@@ -65,7 +63,7 @@ static void multiply_panel(const struct cpu_args *a, struct memory *m, uint32_t 
     float *sums = it->sums + (size_t)panel * it->room * PANEL;
     const uint16_t *halves = gemm_block_weights(a, it, panel, k), *x = m->inputs;
 
-    if (!halves) pair_weights(a, m, panel, length);
+    if (!halves) pair_sums(a, m, panel);
     for (uint32_t r = 0; r < it->rows; r += TILE_ROWS, x += TILE_ROWS * length, halves = NULL) {
         uint32_t rows = least(it->rows - r, TILE_ROWS);
         float *to = sums + r * PANEL;

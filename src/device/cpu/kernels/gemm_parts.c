@@ -1,8 +1,6 @@
 #include "device/cpu/kernels/gemm_parts.h"
 
 #include "device/cpu/kernels/math.h"
-#include "device/cpu/kernels/stored.h"
-#include "device/cpu/kernels/tile.h"
 
 enum {
     LEAST_ROWS = 96,                       /* below it unpacking the weights would show */
@@ -151,21 +149,6 @@ const void *CPU_NAME(gemm_pixel)(const struct gemm_params *p, const struct gemm_
     if (run->own) return stored_at(run->x, (size_t)place->out * run->stride, it->f16);
     if (y >= it->seen_h || x >= it->seen_w) return zeros;
     return stored_at(run->x, (size_t)(place->first + (y >> it->shift) * p->in_w + (x >> it->shift)) * run->stride, it->f16);
-}
-
-void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, const struct gemm_runs *runs, uint32_t panel,
-                            uint32_t length, uint32_t width, float *to)
-{
-    const uint16_t *w = gemm_panel(a, it, panel);
-    uint32_t k = 0;
-
-    for (uint32_t r = 0; r < runs->count; r++)
-        for (uint32_t i = 0; i < runs->run[r].length; i++, k++) {
-            gemm_fetch_weights(&runs->run[r], w, i);
-            for (uint32_t c = 0; c < PANEL; c += VEC_WIDTH)
-                vec_store(to + (size_t)(c - c % width) * length + (size_t)k * width + c % width,
-                          gemm_weight(&runs->run[r], w, i, c));
-        }
 }
 
 static void geglu(float *v)

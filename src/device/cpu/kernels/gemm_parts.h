@@ -7,12 +7,13 @@
 
 #include "device/cpu/kernels.h"
 #include "device/cpu/kernels/stored.h"
+#include "device/cpu/kernels/tile.h"
 #include "device/cpu/kernels/vec.h"
 
 #include "gemm.h"
 
 enum {
-    PANEL = 64,
+    PANEL = TILE_HALVES,       /* columns */
     K_BLOCK = 640,
     MOST_ROWS = 544,           /* of an item */
     MOST_SUMS = MOST_ROWS * 5 * PANEL,
@@ -150,16 +151,10 @@ VEC_INLINE vec gemm_weight(const struct gemm_run *run, const uint16_t *w, uint32
 /* Row i of a run's weights is at hand: those far enough behind it come nearer, or each row would wait for memory. */
 VEC_INLINE void gemm_fetch_weights(const struct gemm_run *run, const uint16_t *w, uint32_t i)
 {
-    enum { AHEAD = 96 };
-
     for (uint32_t tap = 0; tap < run->w_count; tap++)
         for (uint32_t c = 0; c < PANEL; c += CACHE_LINE / sizeof *w)
-            __builtin_prefetch(w + (size_t)(run->w[tap] + i + AHEAD) * PANEL + c);
+            __builtin_prefetch(w + (size_t)(run->w[tap] + i + TILE_AHEAD) * PANEL + c);
 }
-
-/* A panel's weights for a block, in fp32: [PANEL / width][length][width] with length rows in the block. */
-void CPU_NAME(gemm_weights)(const struct cpu_args *a, const struct gemm_item *it, const struct gemm_runs *runs, uint32_t panel,
-                            uint32_t length, uint32_t width, float *to);
 
 /* What gemm_store will read and write for these rows comes nearer meanwhile. */
 void CPU_NAME(gemm_fetch)(const struct cpu_args *a, const struct gemm_item *it, uint32_t panel, uint32_t first, uint32_t end);

@@ -7,8 +7,6 @@
 #include "device/cpu/kernels/gemm_winograd.h"
 
 #include "device/cpu/kernels/gemm_parts.h"
-#include "device/cpu/kernels/stored.h"
-#include "device/cpu/kernels/tile.h"
 
 enum {
     SIDE = 6, KEPT = 5 /* of SIDE with GEMM_DOUBLED */,
