@@ -68,12 +68,9 @@ static void soften(const struct block *b, const struct group *g, float *scores, 
 /* scores [keys][LANES] = k queries */
 static void score(const struct attention_params *p, const struct block *b, const struct group *g, float *scores)
 {
-    for (uint32_t j = 0; j < b->keys; j += TILE_ROWS) {
-        struct tile_run run = { .length = p->head_dim };
-        uint32_t rows = least(b->keys - j, TILE_ROWS);
-        for (uint32_t r = 0; r < rows; r++) run.a[r] = b->k + (size_t)(j + r) * p->k_stride;
-        CPU_NAME(tile)(&run, 1, g->queries, scores + j * LANES, LANES, false, rows, g->vecs);
-    }
+    struct tile_rows keys = { .a = b->k, .stride = p->k_stride, .count = b->keys, .length = p->head_dim };
+
+    CPU_NAME(tiles)(&keys, g->queries, scores, LANES, g->vecs);
 }
 
 /* Values whose rows begin in only a few of the first cache's sets push one another out: those are copied. */
@@ -94,12 +91,11 @@ static void copy_values(const struct attention_params *p, const struct block *b,
 /* sums [head_dim][LANES] += v^T weights */
 static void add_values(const struct attention_params *p, const struct block *b, const struct group *g, float *memory)
 {
-    const float *v = crowded(p) ? values_at(memory) : b->v;
-    uint32_t stride = crowded(p) ? value_stride(p->head_dim) : p->v_stride;
+    struct tile_rows values = { .a = crowded(p) ? values_at(memory) : b->v,
+                                .stride = crowded(p) ? value_stride(p->head_dim) : p->v_stride,
+                                .count = p->head_dim, .length = b->keys };
 
-    for (uint32_t c = 0; c < p->head_dim; c += TILE_ROWS)
-        CPU_NAME(tile_across)(v + c, stride, b->keys, memory, g->sums + c * LANES, LANES, b->key > 0,
-                              least(p->head_dim - c, TILE_ROWS), g->vecs);
+    CPU_NAME(tiles_across)(&values, memory, g->sums, LANES, b->key > 0, g->vecs);
 }
 
 static void take(const struct attention_params *p, const struct block *b, const struct group *g, float *memory)

@@ -12,7 +12,7 @@ enum {
     SIDE = 6, KEPT = 5 /* of SIDE with GEMM_DOUBLED */,
     LINE = 32,                 /* halves of a cache line */
     GAP = 16,                  /* floats between parts' weights, or they would crowd into few sets of a cache */
-    BLOCK = 128,               /* of k: a block's weights take 200 KB of a second cache */
+    BLOCK = VEC_REGISTERS == 32 ? 128 : 320,       /* of k: weights of 200 KB or, as small tiles gain more by long ones, of 490 */
     AHEAD = 24,                /* rows of weights that are fetched before they are transformed, or each would wait for memory */
     ROWS = 480,                /* of an item at most */
 };

@@ -32,18 +32,13 @@ void CPU_NAME(lora_multiply_panel)(const float *b, uint32_t ranks, void *room)
 void CPU_NAME(lora_multiply)(float *sums, uint32_t first, uint32_t rows, uint32_t ranks, void *room, struct strip *last,
                              struct beyond *beyond)
 {
-    const float *a = ((struct room *)room)->a + (size_t)first * ranks, *panel = ((struct room *)room)->panel;
-    struct tile_run run = { .length = ranks };
+    const struct room *m = room;
+    struct tile_rows a = { .a = m->a + (size_t)first * ranks, .stride = ranks, .count = rows, .length = ranks };
 
     (void)last;
     (void)beyond;
-    for (uint32_t r = 0; r < rows; r += TILE_ROWS) {
-        uint32_t count = rows - r < TILE_ROWS ? rows - r : TILE_ROWS;
-        for (uint32_t i = 0; i < count; i++) run.a[i] = a + (size_t)(r + i) * ranks;
-        for (uint32_t c = 0; c < MERGE_COLUMNS; c += TILE_COLUMNS)
-            CPU_NAME(tile)(&run, 1, panel + (size_t)c * ranks, sums + r * MERGE_COLUMNS + c, MERGE_COLUMNS, false, count,
-                           TILE_VECS);
-    }
+    for (uint32_t c = 0; c < MERGE_COLUMNS; c += TILE_COLUMNS)
+        CPU_NAME(tiles)(&a, m->panel + (size_t)c * ranks, sums + c, MERGE_COLUMNS, TILE_VECS);
 }
 
 void CPU_NAME(lora_multiply_end)(void)

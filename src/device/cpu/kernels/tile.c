@@ -17,6 +17,7 @@ VEC_INLINE void take(const float *const *a, size_t k, const vec *b, vec sum[TILE
 VEC_INLINE const float *multiply(const float *const *a, size_t step, uint32_t length, const float *panel,
                                  vec sum[TILE_ROWS][4], const int rows, const int vecs)
 {
+#pragma GCC unroll 2
     for (size_t k = 0; length; length--, k += step, panel += TILE_COLUMNS) {
         vec b[4];
 #pragma GCC unroll 4
@@ -56,16 +57,47 @@ VEC_INLINE void halves_fixed(const struct tile_run *run, uint32_t runs, const ui
     tile_store(sum, sums, stride, add, rows, vecs);
 }
 
-VEC_INLINE void across_fixed(const float *a, size_t step, uint32_t length, const float *panel, float *sums,
-                             uint32_t stride, bool add, const int rows, const int vecs)
+/* One tile of those rows that begin at a. across: they lie side by side. */
+VEC_INLINE void rows_fixed(const float *a, size_t stride, uint32_t length, const float *panel, float *sums, uint32_t sums_stride,
+                           bool add, const bool across, const int rows, const int vecs)
 {
     vec sum[TILE_ROWS][4] = { 0 };
     const float *rows_of_a[TILE_ROWS];
 
     if (vecs > TILE_VECS) return;
-    for (int r = 0; r < rows; r++) rows_of_a[r] = a + r;
-    multiply(rows_of_a, step, length, panel, sum, rows, vecs);
-    tile_store(sum, sums, stride, add, rows, vecs);
+    for (int r = 0; r < rows; r++) rows_of_a[r] = a + r * (across ? 1 : stride);
+    multiply(rows_of_a, across ? stride : 1, length, panel, sum, rows, vecs);
+    tile_store(sum, sums, sums_stride, add, rows, vecs);
+}
+
+/* All whole tiles, then what is left. */
+VEC_INLINE void tiles_fixed(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add,
+                            const bool across, const int vecs)
+{
+    const float *a = t->a;
+    size_t step = TILE_ROWS * (across ? 1 : t->stride);
+    uint32_t left = t->count;
+
+    for (; left >= TILE_ROWS; left -= TILE_ROWS, a += step, sums += TILE_ROWS * stride)
+        rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, TILE_ROWS, vecs);
+    switch (left) {
+    case 1: rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, 1, vecs); break;
+    case 2: rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, 2, vecs); break;
+    case 3: rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, 3, vecs); break;
+    case 4: rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, 4, vecs); break;
+    case 5: rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, 5, vecs); break;
+    }
+}
+
+VEC_INLINE void tiles_of(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add, uint32_t vecs,
+                         const bool across)
+{
+    switch (vecs) {
+    case 1: tiles_fixed(t, panel, sums, stride, add, across, 1); break;
+    case 2: tiles_fixed(t, panel, sums, stride, add, across, 2); break;
+    case 3: tiles_fixed(t, panel, sums, stride, add, across, 3); break;
+    case 4: tiles_fixed(t, panel, sums, stride, add, across, 4); break;
+    }
 }
 
 void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,
@@ -80,8 +112,12 @@ void CPU_NAME(tile_of_halves)(const struct tile_run *run, uint32_t runs, const u
     TILE_DISPATCH(halves_fixed, run, runs, halves, panel, sums, stride, add)
 }
 
-void CPU_NAME(tile_across)(const float *a, size_t step, uint32_t length, const float *panel, float *sums,
-                           uint32_t stride, bool add, uint32_t rows, uint32_t vecs)
+void CPU_NAME(tiles)(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, uint32_t vecs)
 {
-    TILE_DISPATCH(across_fixed, a, step, length, panel, sums, stride, add)
+    tiles_of(t, panel, sums, stride, false, vecs, false);
+}
+
+void CPU_NAME(tiles_across)(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add, uint32_t vecs)
+{
+    tiles_of(t, panel, sums, stride, add, vecs, true);
 }

@@ -33,9 +33,16 @@ void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *pane
 void CPU_NAME(tile_of_halves)(const struct tile_run *run, uint32_t runs, const uint16_t *halves, float *panel, float *sums,
                               uint32_t stride, bool add, uint32_t rows, uint32_t vecs);
 
-/* The same for one run whose rows lie side by side: a[r][k] is a[k * step + r]. */
-void CPU_NAME(tile_across)(const float *a, size_t step, uint32_t length, const float *panel, float *sums,
-                           uint32_t stride, bool add, uint32_t rows, uint32_t vecs);
+struct tile_rows {
+    const float *a;
+    size_t stride;
+    uint32_t count, length;    /* rows, k */
+};
+
+/* The same for as many rows as there are, a tile after the other: of a short k a tile takes hardly longer than its call.
+ * a[r][k] is a[r * stride + k], or a[r + k * stride] where rows lie side by side. */
+void CPU_NAME(tiles)(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, uint32_t vecs);
+void CPU_NAME(tiles_across)(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add, uint32_t vecs);
 
 /* What a tile ends with. */
 VEC_INLINE void tile_store(vec sum[TILE_ROWS][4], float *sums, uint32_t stride, bool add, const int rows, const int vecs)
