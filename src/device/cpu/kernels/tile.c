@@ -43,8 +43,10 @@ VEC_INLINE void halves_fixed(const struct tile_run *run, uint32_t runs, const ui
     vec sum[TILE_ROWS][4] = { 0 };
 
     if (vecs > TILE_VECS) return;
-    for (uint32_t i = 0; i < runs; i++)
-        for (size_t k = 0; k < run[i].length; k++, halves += TILE_HALVES, panel += TILE_COLUMNS) {
+    for (uint32_t i = 0; i < runs; i++) {
+        const float *a[TILE_ROWS];                 /* the panel's stores do not reach these */
+        for (int r = 0; r < rows; r++) a[r] = run[i].a[r];
+        for (size_t k = 0, length = run[i].length; k < length; k++, halves += TILE_HALVES, panel += TILE_COLUMNS) {
             vec b[4];
             for (int c = 0; c < vecs * VEC_WIDTH; c += CACHE_LINE / 2) __builtin_prefetch(halves + TILE_AHEAD * TILE_HALVES + c);
 #pragma GCC unroll 4
@@ -52,8 +54,9 @@ VEC_INLINE void halves_fixed(const struct tile_run *run, uint32_t runs, const ui
                 b[v] = stored_vec(halves, (size_t)v * VEC_WIDTH, true);
                 vec_store(panel + v * VEC_WIDTH, b[v]);
             }
-            take(run[i].a, k, b, sum, rows, vecs);
+            take(a, k, b, sum, rows, vecs);
         }
+    }
     tile_store(sum, sums, stride, add, rows, vecs);
 }
 
