@@ -5,7 +5,12 @@
 #include "gemm.h"
 #include "winograd.h"
 
-enum { SIDE = 6, OUT = 4, POINTS = SIDE * SIDE, KEPT = 5 /* of SIDE with GEMM_DOUBLED */, TILES = 8 /* of an item */ };
+enum {
+    SIDE = 6, OUT = 4, POINTS = SIDE * SIDE, KEPT = 5 /* of SIDE with GEMM_DOUBLED */,
+    TILES = 8,                     /* of an item */
+    WIDE = CACHE_LINE / 4,         /* channels that are written at a time: whole lines, or memory would take halves of them */
+    AHEAD = 2 * WIDE,              /* channels from those that are read to those that memory is asked for */
+};
 
 struct spot {                      /* where a tile lies */
     uint32_t image, y, x;          /* of its first output */
@@ -111,26 +116,26 @@ static void run_in(const struct cpu_args *a, const struct cpu_plan *plan, uint32
     }
 }
 
-/* Four by four values of channels [c, c + VEC_WIDTH) to y; `count` of them are channels. */
-VEC_INLINE void store_tile(const struct cpu_args *a, struct spot s, const vec *m, uint32_t c, uint32_t count, bool far)
+/* Four by four values of channels [c, c + WIDE) to y; `count` of them are channels. */
+VEC_INLINE void store_tile(const struct cpu_args *a, struct spot s, float values[OUT * OUT][WIDE], uint32_t c, uint32_t count,
+                           bool far)
 {
     const struct winograd_params *p = a->params;
     const float *bias = a->reads[1], *per_image = a->reads[2];      /* NULL without their flags */
     size_t image_at = (size_t)s.image * p->per_image_stride + c;
-    float v[VEC_WIDTH];
 
     for (uint32_t y = 0; y < OUT && s.y + y < p->h; y++)
         for (uint32_t x = 0; x < OUT && s.x + x < p->w; x++) {
             size_t row = ((size_t)s.image * p->h + s.y + y) * p->w + s.x + x;
-            vec_store(v, m[y * SIDE + x]);
+            float *v = values[y * OUT + x], *to = (float *)a->writes[0] + row * p->y_stride + c;
             if (p->flags & GEMM_BIAS)
                 for (uint32_t i = 0; i < count; i++) v[i] += bias[c + i];
             if (p->flags & GEMM_PER_IMAGE)
                 for (uint32_t i = 0; i < count; i++) v[i] += per_image[image_at + i];
             if (p->flags & GEMM_RESIDUAL)
                 for (uint32_t i = 0; i < count; i++) v[i] += ((const float *)a->reads[3])[row * p->residual_stride + c + i];
-            float *to = (float *)a->writes[0] + row * p->y_stride + c;
-            if (far) vec_store_far(to, vec_load(v));
+            if (far)
+                for (uint32_t i = 0; i < WIDE; i += VEC_WIDTH) vec_store_far(to + i, vec_load(v + i));
             else
                 for (uint32_t i = 0; i < count; i++) to[i] = v[i];
         }
@@ -149,29 +154,42 @@ VEC_INLINE void load_kept(vec *m, const float *from, size_t step)
     }
 }
 
+/* A^T m A of a vector of channels, to [OUT * OUT][WIDE]; parts are `step` floats apart. */
+VEC_INLINE void tile_out(float *to, const float *from, size_t step, const bool doubled)
+{
+    vec m[POINTS];
+
+    if (doubled) load_kept(m, from, step);
+    else
+        for (int i = 0; i < POINTS; i++) m[i] = vec_load(from + (size_t)i * step);
+#pragma GCC unroll 6
+    for (int i = 0; i < SIDE; i++) transform_out(m + i, SIDE);
+#pragma GCC unroll 4
+    for (int i = 0; i < OUT; i++) transform_out(m + i * SIDE, 1);
+    for (int i = 0; i < OUT * OUT; i++) vec_store(to + i * WIDE, m[i / OUT * SIDE + i % OUT]);
+}
+
 static void run_out(const struct cpu_args *a, const struct cpu_plan *plan, uint32_t item, void *memory)
 {
     const struct winograd_params *p = a->params;
     uint32_t end = (item + 1) * plan->rows < p->tiles ? (item + 1) * plan->rows : p->tiles;
     bool large = (size_t)p->h * p->w * p->y_stride * sizeof(float) >= FAR_BYTES;
     bool far = large && ((uintptr_t)a->writes[0] | p->y_stride * sizeof(float)) % sizeof(vec) == 0;
-    vec m[POINTS];
+    size_t step = (size_t)p->part_rows * p->v_stride;
+    _Alignas(64) float values[OUT * OUT][WIDE];
 
     (void)memory;
     for (uint32_t tile = item * plan->rows; tile < end; tile++) {
         const float *from = (const float *)a->reads[0] + (size_t)tile * p->v_stride;
         struct spot s = spot_of(p, tile);
-        size_t step = (size_t)p->part_rows * p->v_stride;
-        for (uint32_t c = 0; c < p->channels; c += VEC_WIDTH) {
-            if (p->flags & GEMM_DOUBLED) load_kept(m, from + c, step);
-            else
-                for (int i = 0; i < POINTS; i++) m[i] = vec_load(from + (size_t)i * step + c);
-#pragma GCC unroll 6
-            for (int i = 0; i < SIDE; i++) transform_out(m + i, SIDE);
-#pragma GCC unroll 4
-            for (int i = 0; i < OUT; i++) transform_out(m + i * SIDE, 1);
-            if (p->channels - c >= VEC_WIDTH) store_tile(a, s, m, c, VEC_WIDTH, far);      /* a count that the compiler knows */
-            else store_tile(a, s, m, c, p->channels - c, false);
+        for (uint32_t c = 0; c < p->channels; c += WIDE, from += WIDE) {
+            for (uint32_t part = 0; part < GEMM_PARTS(p->flags); part++) __builtin_prefetch(from + part * step + AHEAD);
+            for (uint32_t i = 0; i < WIDE; i += VEC_WIDTH) {
+                if (p->flags & GEMM_DOUBLED) tile_out(values[0] + i, from + i, step, true);
+                else tile_out(values[0] + i, from + i, step, false);
+            }
+            if (p->channels - c >= WIDE) store_tile(a, s, values, c, WIDE, far);      /* a count that the compiler knows */
+            else store_tile(a, s, values, c, p->channels - c, false);
         }
     }
     vec_stored();
