@@ -39,8 +39,8 @@ struct tile_rows {
     uint32_t count, length;    /* rows, k */
 };
 
-/* The same for as many rows as there are, a tile after the other: of a short k a tile takes hardly longer than its call.
- * a[r][k] is a[r * stride + k], or a[r + k * stride] where rows lie side by side. */
+/* tile for as many rows as there are, one after the other: calls would take as long as a third of a tile whose k is short.
+ * a[r][k] is a[r * stride + k], or a[r + k * stride] where rows lie side by side (across). */
 void CPU_NAME(tiles)(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, uint32_t vecs);
 void CPU_NAME(tiles_across)(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add, uint32_t vecs);
 
