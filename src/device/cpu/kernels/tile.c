@@ -73,34 +73,32 @@ VEC_INLINE void rows_fixed(const float *a, size_t stride, uint32_t length, const
     tile_store(sum, sums, sums_stride, add, rows, vecs);
 }
 
-/* All whole tiles, then what is left. */
+/* All whole tiles. */
 VEC_INLINE void tiles_fixed(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add,
                             const bool across, const int vecs)
 {
     const float *a = t->a;
-    size_t step = TILE_ROWS * (across ? 1 : t->stride);
-    uint32_t left = t->count;
 
-    for (; left >= TILE_ROWS; left -= TILE_ROWS, a += step, sums += TILE_ROWS * stride)
+    for (uint32_t left = t->count; left >= TILE_ROWS; left -= TILE_ROWS, sums += TILE_ROWS * stride) {
         rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, TILE_ROWS, vecs);
-    switch (left) {
-    case 1: rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, 1, vecs); break;
-    case 2: rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, 2, vecs); break;
-    case 3: rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, 3, vecs); break;
-    case 4: rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, 4, vecs); break;
-    case 5: rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, 5, vecs); break;
+        a += TILE_ROWS * (across ? 1 : t->stride);
     }
 }
 
 VEC_INLINE void tiles_of(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add, uint32_t vecs,
                          const bool across)
 {
+    uint32_t rows = t->count % TILE_ROWS, whole = t->count - rows;
+    const float *a = t->a + whole * (across ? 1 : t->stride);
+
     switch (vecs) {
     case 1: tiles_fixed(t, panel, sums, stride, add, across, 1); break;
     case 2: tiles_fixed(t, panel, sums, stride, add, across, 2); break;
     case 3: tiles_fixed(t, panel, sums, stride, add, across, 3); break;
     case 4: tiles_fixed(t, panel, sums, stride, add, across, 4); break;
     }
+    sums += (size_t)whole * stride;
+    TILE_DISPATCH(rows_fixed, a, t->stride, t->length, panel, sums, stride, add, across)
 }
 
 void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,
