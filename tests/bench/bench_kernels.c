@@ -1,6 +1,9 @@
 /* Times the kernels that matter on shapes of Stable Diffusion 1.x, on any device:
  *
  *     bench_kernels [DEVICE [fp32|fast [WORDS]]]       e.g. bench_kernels cpu fast "conv 64"
+ *     bench_kernels cpu fp32|fast WORDS BUILD.so BUILD.so...
+ *
+ * The second one compares builds of the cpu device's kernels, in turns (pair.h).
  *
  * For each shape the best of several runs, in ms and GFLOP/s, and its share of the multiply-add peak measured in the
  * same moment. Norms have no peak: their figure is GB/s of operands. */
@@ -8,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "ops/ops.h"
+#include "pair.h"
 
 enum kind { LINEAR, CONV, ATTENTION, CROSS, GROUP_NORM, LAYER_NORM };
 
@@ -193,6 +198,12 @@ static struct pass *record(struct device *d, const struct shape *s)
     return pass;
 }
 
+static void free_shape(struct pass *pass)
+{
+    pass_free(pass);
+    while (buffer_count) buffer_free(buffers[--buffer_count]);
+}
+
 /* Of the last run: ms, FLOP and bytes of all its dispatches. */
 static struct dispatch_time sum_times(const struct pass *pass)
 {
@@ -204,6 +215,19 @@ static struct dispatch_time sum_times(const struct pass *pass)
         sum.bytes += one.bytes;
     }
     return sum;
+}
+
+static void compare_shape(struct device *d, const struct shape *s, bool fast)
+{
+    const double seconds = 2;
+    struct pass *pass = record(d, s);
+    struct tinct_err err;
+
+    for (int run = 0; run < 2; run++)
+        if (!pass_run(pass, &err)) stop(&err);
+    printf("%s\n", s->name);
+    pair_time(pass, thread_default_count(), fast, seconds);
+    free_shape(pass);
 }
 
 static void time_shape(struct device *d, const struct shape *s, bool bf16)
@@ -228,8 +252,7 @@ static void time_shape(struct device *d, const struct shape *s, bool bf16)
     if (best.flops > 0 && peak > 0) printf(" %5.1f %% of %.0f", best.flops / best.ms * 1e-4 / peak, peak);
     if (best.flops <= 0) printf(" %8.1f GB/s", (double)best.bytes / best.ms * 1e-6);
     printf("\n");
-    pass_free(pass);
-    while (buffer_count) buffer_free(buffers[--buffer_count]);
+    free_shape(pass);
 }
 
 int main(int argc, char **argv)
@@ -241,10 +264,18 @@ int main(int argc, char **argv)
         .precision = fast ? TINCT_PRECISION_FAST : TINCT_PRECISION_FP32 }, &err);
 
     if (!d) stop(&err);
+    if (argc > 4 && strcmp(name, "cpu")) {
+        fprintf(stderr, "builds are compared on cpu alone\n");
+        return 2;
+    }
+    for (int i = 4; i < argc; i++) pair_open(argv[i]);
     device_keep_times(d, true);
     printf("%s (%s)%s\n", device_about(d)->name, device_about(d)->detail, fast ? ", fast" : "");
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-        if (strstr(shapes[i].name, words)) time_shape(d, &shapes[i], fast && device_measure_peak(d, true) > 0);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        if (!strstr(shapes[i].name, words)) continue;
+        if (argc > 4) compare_shape(d, &shapes[i], fast);
+        else time_shape(d, &shapes[i], fast && device_measure_peak(d, true) > 0);
+    }
     device_close(d);
     return 0;
 }

@@ -138,17 +138,9 @@ static bool buffer_get(struct buffer *b, uint64_t offset, void *data, uint64_t s
 
 /* ---- passes ------------------------------------------------------------- */
 
-/* A device opened for speed takes a kernel with bf16 products where the set has one. */
 static const struct cpu_kernel *find_kernel(const struct cpu_device *d, const char *name, const char *variant)
 {
-    const struct cpu_kernel *found = NULL;
-
-    for (uint32_t i = 0; i < d->table->count; i++) {
-        const struct cpu_kernel *k = d->table->kernels[i];
-        if (strcmp(k->name, name) || strcmp(k->variant, variant) || (k->fast && !d->base.fast)) continue;
-        if (!found || k->fast) found = k;
-    }
-    return found;
+    return cpu_kernel_find(d->table, name, variant, d->base.fast);
 }
 
 static bool has_kernel(struct device *device, const char *kernel, const char *variant)

@@ -40,6 +40,18 @@ const struct cpu_kernel_table *cpu_isa_kernels(enum cpu_isa isa)
     return tables[isa];
 }
 
+const struct cpu_kernel *cpu_kernel_find(const struct cpu_kernel_table *table, const char *name, const char *variant, bool fast)
+{
+    const struct cpu_kernel *found = NULL;
+
+    for (uint32_t i = 0; i < table->count; i++) {
+        const struct cpu_kernel *k = table->kernels[i];
+        if (strcmp(k->name, name) || strcmp(k->variant, variant) || (k->fast && !fast)) continue;
+        if (!found || k->fast) found = k;
+    }
+    return found;
+}
+
 const char *cpu_isa_name(enum cpu_isa isa)
 {
     return names[isa];

@@ -45,6 +45,9 @@ struct cpu_kernel_table {
     double (*peak_bf16)(uint32_t rounds, float *sink);
 };
 
+/* With `fast` one with bf16 products where the set has one. NULL: there is none. */
+const struct cpu_kernel *cpu_kernel_find(const struct cpu_kernel_table *table, const char *name, const char *variant, bool fast);
+
 enum cpu_isa { CPU_GENERIC, CPU_AVX2, CPU_AVX512, CPU_BF16, CPU_AMX, CPU_ISAS };
 
 const char *cpu_isa_name(enum cpu_isa isa);                         /* "avx512" */
