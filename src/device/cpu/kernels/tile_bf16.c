@@ -32,6 +32,14 @@ VEC_INLINE void tile_fixed(const uint16_t *a, size_t across, size_t along, uint3
     tile_store(sum, sums, TILE_COLUMNS, add, rows, vecs);
 }
 
+/* All whole tiles. */
+VEC_INLINE void tiles_fixed(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,
+                            bool add, uint32_t count, const int vecs)
+{
+    for (; count >= TILE_ROWS; count -= TILE_ROWS, a += 2 * across * TILE_ROWS, sums += TILE_ROWS * TILE_COLUMNS)
+        tile_fixed(a, across, along, length, panel, sums, add, TILE_ROWS, vecs);
+}
+
 VEC_INLINE void halves_fixed(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *halves,
                              uint16_t *panel, float *sums, bool add, const int rows, const int vecs)
 {
@@ -56,6 +64,22 @@ VEC_INLINE void halves_fixed(const uint16_t *a, size_t across, size_t along, uin
 void CPU_NAME(tile_bf16)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,
                          bool add, uint32_t rows, uint32_t vecs)
 {
+    TILE_DISPATCH(tile_fixed, a, across, along, length, panel, sums, add)
+}
+
+void CPU_NAME(tiles_bf16)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,
+                          bool add, uint32_t count, uint32_t vecs)
+{
+    uint32_t rows = count % TILE_ROWS, whole = count - rows;
+
+    switch (vecs) {
+    case 1: tiles_fixed(a, across, along, length, panel, sums, add, whole, 1); break;
+    case 2: tiles_fixed(a, across, along, length, panel, sums, add, whole, 2); break;
+    case 3: tiles_fixed(a, across, along, length, panel, sums, add, whole, 3); break;
+    case 4: tiles_fixed(a, across, along, length, panel, sums, add, whole, 4); break;
+    }
+    a += 2 * across * whole;
+    sums += (size_t)whole * TILE_COLUMNS;
     TILE_DISPATCH(tile_fixed, a, across, along, length, panel, sums, add)
 }
 

@@ -11,7 +11,11 @@
 void CPU_NAME(tile_bf16)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,
                          bool add, uint32_t rows, uint32_t vecs);
 
-/* The same of halves [k][TILE_HALVES], which become the panel on the way (tile_of_halves). */
+/* tile_bf16 for as many rows as there are, one tile after the other (tile.h, tiles). */
+void CPU_NAME(tiles_bf16)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,
+                          bool add, uint32_t count, uint32_t vecs);
+
+/* tile_bf16 of halves [k][TILE_HALVES], which become the panel on the way (tile_of_halves). */
 void CPU_NAME(tile_bf16_of_halves)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *halves,
                                    uint16_t *panel, float *sums, bool add, uint32_t rows, uint32_t vecs);
 
