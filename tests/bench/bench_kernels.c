@@ -40,6 +40,8 @@ static const struct shape shapes[] = {
     { "linear 128x1280x11520", LINEAR, 2, 8, 8, 11520, 1280, 0 },
     { "linear 32x1280x11520", LINEAR, 2, 4, 4, 11520, 1280, 0 },
     { "linear 154x768x768", LINEAR, 2, 1, 77, 768, 768, 0 },
+    { "linear 154x3072x768", LINEAR, 2, 1, 77, 768, 3072, 0 },
+    { "linear 154x768x3072", LINEAR, 2, 1, 77, 3072, 768, 0 },
     { "linear 2x1280x1280", LINEAR, 2, 1, 1, 1280, 1280, 0 },
     { "conv 64x64 320->320", CONV, 2, 64, 64, 320, 320, 0 },
     { "conv 64x64 960->320", CONV, 2, 64, 64, 960, 320, 0 },
