@@ -13,11 +13,11 @@
 
 #if VEC_AMX
 
-/* Whether inputs of all k fit into a thread's memory, for so many rows, a multiple of STRIP. */
+/* Whether inputs of all k are converted once and stay, for so many rows, a multiple of STRIP. */
 static bool whole_fits(const struct gemm_params *p, uint32_t room, uint32_t products)
 {
     size_t k = parts(p->kernel_h * p->kernel_w * p->c1, STEP) * STEP;
-    return !p->c2 && !(p->flags & GEMM_PHASES) && room * k * (products == 3 ? 2 : 1) <= INPUTS;
+    return !p->c2 && !(p->flags & GEMM_PHASES) && room * k * (products == 3 ? 2 : 1) <= WHOLE;
 }
 
 /* All of a short row; else as many k as leave an item's inputs, sums and weights in the second cache. */
