@@ -23,7 +23,7 @@ enum {
     LEAST_ROWS = 96,                   /* and at least, or weights would be converted more often than that is worth */
     FEW_ROWS = 64,                     /* whose weights do not go to a panel first */
     INPUTS = 512 * CHUNK * 2,          /* bf16 numbers: 512 rows; a block of MOST_ROWS and its border takes less */
-    WHOLE = INPUTS / 2,                /* of all k at most, as every panel reads them again: half a second cache, beside a neighbour */
+    WHOLE = INPUTS / 2,                /* of all k at most: each panel reads them again, from half a cache beside a neighbour */
 };
 
 struct amx_block {                     /* of y's pixels, or of a phase's */
