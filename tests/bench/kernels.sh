@@ -1,7 +1,7 @@
 #!/bin/sh
 # One instruction set's kernels of a build as a library, for bench_kernels to compare builds:
 #
-#     kernels.sh BUILD ISA OUT.so          e.g. kernels.sh build avx2 /tmp/before.so
+#     kernels.sh BUILD ISA OUT.so          e.g. kernels.sh build avx2 before.so
 set -e
 test $# -eq 3 || { echo "kernels.sh BUILD ISA OUT.so" >&2; exit 2; }
 objects=$1/CMakeFiles/tinct_kernels_$2.dir

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "device/backend.h"
 #include "device/cpu/kernels.h"
@@ -52,30 +51,18 @@ void pair_open(const char *path)
 
 static double now_ms(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+    return omp_get_wtime() * 1e3;
 }
 
-static void *operand(const struct span *s)
-{
-    return s->buffer ? (char *)s->buffer->map + s->offset : NULL;
-}
-
-/* False: a build has no such kernel. */
+/* False: a build has no such kernel, or no item for each thread. */
 static bool prepare(struct job *job, const struct call *call, int threads, bool fast)
 {
-    const struct dispatch *d = &call->d;
-
-    *job = (struct job) { .ms = call->ms, .args = { .params = d->params, .rows = d->rows, .columns = d->columns, .batch = d->batch,
-                          .threads = (uint32_t)threads, .f16 = !strcmp(d->variant, "f16") } };
-    for (int i = 0; i < DISPATCH_READS; i++) job->args.reads[i] = operand(&d->reads[i]);
-    for (int i = 0; i < DISPATCH_WRITES; i++) job->args.writes[i] = operand(&d->writes[i]);
+    *job = (struct job) { .ms = call->ms, .args = cpu_args_of(&call->d, threads) };
     for (uint32_t b = 0; b < build_count; b++) {
-        job->builds[b].kernel = cpu_kernel_find(tables[b], d->kernel, d->variant, fast);
-        if (!job->builds[b].kernel) return false;
-        job->builds[b].plan = job->builds[b].kernel->plan(&job->args);
+        const struct cpu_kernel *kernel = cpu_kernel_find(tables[b], call->d.kernel, call->d.variant, fast);
+        if (!kernel) return false;
+        job->builds[b] = (struct build) { kernel, kernel->plan(&job->args) };
+        if (job->builds[b].plan.items < (uint32_t)threads) return false;
     }
     return true;
 }
@@ -93,13 +80,13 @@ static void run_slice(const struct job *job, uint32_t build, uint32_t slice, uin
     for (uint32_t i = (uint32_t)(at * b->plan.items / all); i < end; i++) b->kernel->run(&job->args, &b->plan, i, memory);
 }
 
-/* Into as many as make a turn, each with an item at least. */
+/* How many of them take a turn each; all have an item at least. */
 static uint32_t slices_of(const struct job *job, uint32_t threads)
 {
     uint32_t slices = (uint32_t)(job->ms / turn_ms) + 1;
 
     for (uint32_t b = 0; b < build_count; b++) slices = least(slices, job->builds[b].plan.items / threads);
-    return slices ? slices : 1;
+    return slices;
 }
 
 static void shuffle(uint32_t *order, uint32_t *seed)

@@ -153,14 +153,21 @@ static void *span_pointer(const struct span *s)
     return s->buffer ? (char *)s->buffer->map + s->offset : NULL;
 }
 
+struct cpu_args cpu_args_of(const struct dispatch *d, int threads)
+{
+    struct cpu_args a = { .params = d->params, .rows = d->rows, .columns = d->columns, .batch = d->batch,
+                          .threads = (uint32_t)threads, .f16 = !strcmp(d->variant, "f16") };
+
+    for (int i = 0; i < DISPATCH_READS; i++) a.reads[i] = span_pointer(&d->reads[i]);
+    for (int i = 0; i < DISPATCH_WRITES; i++) a.writes[i] = span_pointer(&d->writes[i]);
+    return a;
+}
+
 /* Gives the bytes of working memory that a thread needs for it. */
 static size_t call_fill(struct cpu_call *c, const struct cpu_device *device, const struct dispatch *d)
 {
     c->kernel = find_kernel(device, d->kernel, d->variant);
-    c->args = (struct cpu_args) { .params = d->params, .rows = d->rows, .columns = d->columns, .batch = d->batch,
-                                  .threads = (uint32_t)device->threads, .f16 = !strcmp(d->variant, "f16") };
-    for (int i = 0; i < DISPATCH_READS; i++) c->args.reads[i] = span_pointer(&d->reads[i]);
-    for (int i = 0; i < DISPATCH_WRITES; i++) c->args.writes[i] = span_pointer(&d->writes[i]);
+    c->args = cpu_args_of(d, device->threads);
     c->plan = c->kernel->plan(&c->args);
     return c->plan.memory;
 }

@@ -45,6 +45,8 @@ struct cpu_kernel_table {
     double (*peak_bf16)(uint32_t rounds, float *sink);
 };
 
+struct cpu_args cpu_args_of(const struct dispatch *d, int threads);    /* which points at d's parameters */
+
 /* With `fast` one with bf16 products where the set has one. NULL: there is none. */
 const struct cpu_kernel *cpu_kernel_find(const struct cpu_kernel_table *table, const char *name, const char *variant, bool fast);
 
