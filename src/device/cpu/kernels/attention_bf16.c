@@ -62,8 +62,8 @@ static void score(const struct attention_params *p, const struct block *b, const
 {
     uint32_t d = p->head_dim;
 
-    CPU_NAME(tiles_bf16)(keys_at(memory), d / 2, 1, d, (const uint16_t *)(const void *)g->queries, memory, false, b->keys,
-                         g->vecs);
+    CPU_NAME(tile_bf16)(keys_at(memory), d / 2, 1, d, (const uint16_t *)(const void *)g->queries, memory, false, b->keys,
+                        g->vecs);
     if (p->causal) mask_scores(memory, g, b);
 }
 
@@ -153,8 +153,8 @@ static void add_values(const struct attention_params *p, const struct block *b, 
 {
     uint32_t d = p->head_dim;
 
-    CPU_NAME(tiles_bf16)(values_at(memory, d), 1, value_stride(d), parts(b->keys, 2) * 2, (const uint16_t *)(const void *)memory,
-                         g->sums, b->key > 0, d, g->vecs);
+    CPU_NAME(tile_bf16)(values_at(memory, d), 1, value_stride(d), parts(b->keys, 2) * 2, (const uint16_t *)(const void *)memory,
+                        g->sums, b->key > 0, d, g->vecs);
 }
 
 static void take(const struct attention_params *p, const struct block *b, const struct group *g, float *memory)

@@ -62,13 +62,7 @@ VEC_INLINE void halves_fixed(const uint16_t *a, size_t across, size_t along, uin
 }
 
 void CPU_NAME(tile_bf16)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,
-                         bool add, uint32_t rows, uint32_t vecs)
-{
-    TILE_DISPATCH(tile_fixed, a, across, along, length, panel, sums, add)
-}
-
-void CPU_NAME(tiles_bf16)(const uint16_t *a, size_t across, size_t along, uint32_t length, const uint16_t *panel, float *sums,
-                          bool add, uint32_t count, uint32_t vecs)
+                         bool add, uint32_t count, uint32_t vecs)
 {
     uint32_t rows = count % TILE_ROWS, whole = count - rows;
 
