@@ -24,9 +24,9 @@ static float *values_at(float *memory)
 /* Scores to weights relative to each lane's largest score so far; earlier sums are scaled to it. */
 VEC_INLINE void soften_fixed(const struct block *b, const struct group *g, float *scores, uint32_t head_dim, const int vecs)
 {
-    vec largest[TILE_VECS], shrink[TILE_VECS], sum[TILE_VECS] = { 0 };
+    vec largest[TILES_VECS], shrink[TILES_VECS], sum[TILES_VECS] = { 0 };
 
-    if (vecs > TILE_VECS) return;
+    if (vecs > TILES_VECS) return;
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) largest[v] = vec_load(g->base + v * VEC_WIDTH);
     for (uint32_t j = 0; j < b->keys; j++)

@@ -11,7 +11,7 @@
 #include "device/cpu/kernels/attention_parts.h"
 #include "device/cpu/kernels/tile.h"
 
-enum { LANES = TILE_COLUMNS, KEYS = 128 };
+enum { LANES = TILES_COLUMNS, KEYS = VEC_REGISTERS == 32 ? 128 : 96 /* whole tiles, and scores of 12 KB */ };
 
 struct group {                     /* of queries, in a thread's memory */
     float *queries;                /* [head_dim][LANES], times scale log2(e); 0 in lanes beyond the last query */

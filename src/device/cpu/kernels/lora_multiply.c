@@ -4,7 +4,7 @@
 
 struct room {
     const float *a;
-    _Alignas(64) float panel[];        /* b as [64 / TILE_COLUMNS][ranks][TILE_COLUMNS] */
+    _Alignas(64) float panel[];        /* b as [64 / TILES_COLUMNS][ranks][TILES_COLUMNS] */
 };
 
 size_t CPU_NAME(lora_multiply_room)(uint32_t ranks)
@@ -23,10 +23,10 @@ void CPU_NAME(lora_multiply_panel)(const float *b, uint32_t ranks, void *room)
 {
     float *panel = ((struct room *)room)->panel;
 
-    for (uint32_t c = 0; c < MERGE_COLUMNS; c += TILE_COLUMNS)
+    for (uint32_t c = 0; c < MERGE_COLUMNS; c += TILES_COLUMNS)
         for (uint32_t r = 0; r < ranks; r++)
-            memcpy(panel + (size_t)c * ranks + (size_t)r * TILE_COLUMNS, b + (size_t)r * MERGE_COLUMNS + c,
-                   TILE_COLUMNS * sizeof *b);
+            memcpy(panel + (size_t)c * ranks + (size_t)r * TILES_COLUMNS, b + (size_t)r * MERGE_COLUMNS + c,
+                   TILES_COLUMNS * sizeof *b);
 }
 
 void CPU_NAME(lora_multiply)(float *sums, uint32_t first, uint32_t rows, uint32_t ranks, void *room, struct strip *last,
@@ -37,8 +37,8 @@ void CPU_NAME(lora_multiply)(float *sums, uint32_t first, uint32_t rows, uint32_
 
     (void)last;
     (void)beyond;
-    for (uint32_t c = 0; c < MERGE_COLUMNS; c += TILE_COLUMNS)
-        CPU_NAME(tiles)(&a, m->panel + (size_t)c * ranks, sums + c, MERGE_COLUMNS, TILE_VECS);
+    for (uint32_t c = 0; c < MERGE_COLUMNS; c += TILES_COLUMNS)
+        CPU_NAME(tiles)(&a, m->panel + (size_t)c * ranks, sums + c, MERGE_COLUMNS, TILES_VECS);
 }
 
 void CPU_NAME(lora_multiply_end)(void)

@@ -1,6 +1,12 @@
 #include "device/cpu/kernels/tile.h"
 
+#include "device/cpu/kernels.h"
 #include "device/cpu/kernels/stored.h"
+
+enum {
+    UNROLL = VEC_REGISTERS == 32 ? 2 : 8,      /* of k: what counts them is a tenth of a small tile's instructions */
+    AHEAD = 64,                                /* of a row that is fetched */
+};
 
 /* sum[r] += a[r][k] b */
 VEC_INLINE void take(const float *const *a, size_t k, const vec *b, vec sum[TILE_ROWS][4], const int rows, const int vecs)
@@ -13,17 +19,33 @@ VEC_INLINE void take(const float *const *a, size_t k, const vec *b, vec sum[TILE
     }
 }
 
-/* sum += a panel for one run: a[r][k] is a[r][k * step]. Gives the panel's next row. */
-VEC_INLINE const float *multiply(const float *const *a, size_t step, uint32_t length, const float *panel,
+/* The same of a panel's row at b. What there is less of waits in registers for the other. */
+VEC_INLINE void take_row(const float *const *a, size_t k, const float *b, vec sum[TILE_ROWS][4], const int rows, const int vecs)
+{
+    vec waiting[TILE_ROWS];
+
+    if (rows >= vecs) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) waiting[v] = vec_load(b + v * VEC_WIDTH);
+        take(a, k, waiting, sum, rows, vecs);
+        return;
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) waiting[r] = vec_all(a[r][k]);
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        vec next = vec_load(b + v * VEC_WIDTH);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++) sum[r][v] += waiting[r] * next;
+    }
+}
+
+/* sum += a panel of so many columns for one run: a[r][k] is a[r][k * step]. Gives the panel's next row. */
+VEC_INLINE const float *multiply(const float *const *a, size_t step, uint32_t length, const float *panel, const int columns,
                                  vec sum[TILE_ROWS][4], const int rows, const int vecs)
 {
-#pragma GCC unroll 2
-    for (size_t k = 0; length; length--, k += step, panel += TILE_COLUMNS) {
-        vec b[4];
-#pragma GCC unroll 4
-        for (int v = 0; v < vecs; v++) b[v] = vec_load(panel + v * VEC_WIDTH);
-        take(a, k, b, sum, rows, vecs);
-    }
+#pragma GCC unroll UNROLL
+    for (size_t k = 0; length; length--, k += step, panel += columns) take_row(a, k, panel, sum, rows, vecs);
     return panel;
 }
 
@@ -33,7 +55,7 @@ VEC_INLINE void tile_fixed(const struct tile_run *run, uint32_t runs, const floa
     vec sum[TILE_ROWS][4] = { 0 };
 
     if (vecs > TILE_VECS) return;      /* a case of wider sets */
-    for (uint32_t i = 0; i < runs; i++) panel = multiply(run[i].a, 1, run[i].length, panel, sum, rows, vecs);
+    for (uint32_t i = 0; i < runs; i++) panel = multiply(run[i].a, 1, run[i].length, panel, TILE_COLUMNS, sum, rows, vecs);
     tile_store(sum, sums, stride, add, rows, vecs);
 }
 
@@ -67,38 +89,59 @@ VEC_INLINE void rows_fixed(const float *a, size_t stride, uint32_t length, const
     vec sum[TILE_ROWS][4] = { 0 };
     const float *rows_of_a[TILE_ROWS];
 
-    if (vecs > TILE_VECS) return;
+    if (rows > TILES_ROWS) return;
     for (int r = 0; r < rows; r++) rows_of_a[r] = a + r * (across ? 1 : stride);
-    multiply(rows_of_a, across ? stride : 1, length, panel, sum, rows, vecs);
+    multiply(rows_of_a, across ? stride : 1, length, panel, TILES_COLUMNS, sum, rows, vecs);
     tile_store(sum, sums, sums_stride, add, rows, vecs);
 }
 
-/* All whole tiles. */
-VEC_INLINE void tiles_fixed(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add,
+/* A tile's rows may lie too far apart to be read ahead of by themselves: the first of them comes nearer meanwhile. */
+VEC_INLINE void fetch_rows(const float *a, size_t stride, uint32_t length)
+{
+    for (uint32_t r = 0; r < TILES_ROWS; r++)
+        for (uint32_t k = 0; k < least(length, AHEAD); k += CACHE_LINE / 4) __builtin_prefetch(a + r * stride + k);
+}
+
+/* The first `count` rows, whole tiles. */
+VEC_INLINE void tiles_fixed(const struct tile_rows *t, uint32_t count, const float *panel, float *sums, uint32_t stride, bool add,
                             const bool across, const int vecs)
 {
+    size_t step = TILES_ROWS * (across ? 1 : t->stride);
     const float *a = t->a;
 
-    for (uint32_t left = t->count; left >= TILE_ROWS; left -= TILE_ROWS, sums += TILE_ROWS * stride) {
-        rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, TILE_ROWS, vecs);
-        a += TILE_ROWS * (across ? 1 : t->stride);
+    for (; count; count -= TILES_ROWS, a += step, sums += TILES_ROWS * stride) {
+        if (!across) fetch_rows(a + step, t->stride, t->length);
+        rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, TILES_ROWS, vecs);
     }
+}
+
+/* So many from row `first` on, fewer than a whole tile's. */
+VEC_INLINE void tiles_rest(const struct tile_rows *t, uint32_t first, uint32_t rows, const float *panel, float *sums,
+                           uint32_t stride, bool add, uint32_t vecs, const bool across)
+{
+    const float *a = t->a + first * (across ? 1 : t->stride);
+
+    sums += (size_t)first * stride;
+    TILE_DISPATCH(rows_fixed, a, t->stride, t->length, panel, sums, stride, add, across)
 }
 
 VEC_INLINE void tiles_of(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add, uint32_t vecs,
                          const bool across)
 {
-    uint32_t rows = t->count % TILE_ROWS, whole = t->count - rows;
-    const float *a = t->a + whole * (across ? 1 : t->stride);
+    uint32_t rest = t->count % TILES_ROWS, whole = t->count - rest;
 
-    switch (vecs) {
-    case 1: tiles_fixed(t, panel, sums, stride, add, across, 1); break;
-    case 2: tiles_fixed(t, panel, sums, stride, add, across, 2); break;
-    case 3: tiles_fixed(t, panel, sums, stride, add, across, 3); break;
-    case 4: tiles_fixed(t, panel, sums, stride, add, across, 4); break;
+    if (rest == 1 && whole > 0) {      /* one row would wait for its own sums: two tiles share */
+        whole -= TILES_ROWS;
+        rest = TILES_ROWS - 1;
     }
-    sums += (size_t)whole * stride;
-    TILE_DISPATCH(rows_fixed, a, t->stride, t->length, panel, sums, stride, add, across)
+    switch (vecs) {
+    case 1: tiles_fixed(t, whole, panel, sums, stride, add, across, 1); break;
+    case 2: tiles_fixed(t, whole, panel, sums, stride, add, across, 2); break;
+    case 3: tiles_fixed(t, whole, panel, sums, stride, add, across, 3); break;
+    case 4: tiles_fixed(t, whole, panel, sums, stride, add, across, 4); break;
+    }
+    tiles_rest(t, whole, rest, panel, sums, stride, add, vecs, across);
+    tiles_rest(t, whole + rest, t->count - whole - rest, panel, sums, stride, add, vecs, across);
 }
 
 void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,

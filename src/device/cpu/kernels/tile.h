@@ -15,6 +15,9 @@ enum {
     TILE_ROWS = 6,
     TILE_VECS = VEC_REGISTERS == 32 ? 4 : 2,      /* 6 x 4 sums, 4 of the panel, 1 of a row: 29 of 32 registers */
     TILE_COLUMNS = TILE_VECS * VEC_WIDTH,         /* divides 64 */
+    TILES_ROWS = VEC_REGISTERS == 32 ? 6 : 3,     /* of tiles: fewer instructions, for panels that the first cache holds */
+    TILES_VECS = 4,
+    TILES_COLUMNS = TILES_VECS * VEC_WIDTH,
     TILE_HALVES = 64,
     TILE_AHEAD = 96,                              /* k from halves that are read to those that memory is asked for */
 };
@@ -40,7 +43,8 @@ struct tile_rows {
 };
 
 /* tile for as many rows as there are, one after the other: calls would take as long as a third of a tile whose k is short.
- * a[r][k] is a[r * stride + k], or a[r + k * stride] where rows lie side by side (across). */
+ * a[r][k] is a[r * stride + k], or a[r + k * stride] where rows lie side by side (across). vecs 1..TILES_VECS of a panel that
+ * is TILES_COLUMNS wide. */
 void CPU_NAME(tiles)(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, uint32_t vecs);
 void CPU_NAME(tiles_across)(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add, uint32_t vecs);
 
