@@ -14,6 +14,7 @@ enum {
     GAP = 16,                  /* floats between parts' weights, or they would crowd into few sets of a cache */
     BLOCK = VEC_REGISTERS == 32 ? 128 : 320,       /* of k: weights of 200 KB or, as small tiles gain more by long ones, of 490 */
     AHEAD = 24,                /* rows of weights that are fetched before they are transformed, or each would wait for memory */
+    FIRST = 128,               /* k of a row that are fetched before it is read */
     ROWS = 480,                /* of an item at most */
 };
 
@@ -117,15 +118,16 @@ static void make_weights_of(const struct work *w, float *to, uint32_t k, uint32_
     }
 }
 
-/* What a strip writes and, every other line, which brings its neighbour, what the next strip reads comes nearer: a last cache that
- * others use as well may hold neither. */
+/* What a strip writes and the first of what the next strip reads come nearer: a last cache that others use as well may hold
+ * neither. A line that is skipped comes with its neighbour. */
 static void fetch(const struct work *w, const float *x, const float *y, uint32_t rows, uint32_t length)
 {
-    enum { FLOATS = LINE / 2 };
+    enum { FLOATS = LINE / 2, WIDE = VEC_REGISTERS == 32, X_STEP = WIDE ? 2 * FLOATS : FLOATS, Y_STEP = 3 * FLOATS - X_STEP };
+    const float *next = x + (size_t)rows * w->p->x1_stride;
 
     for (uint32_t r = 0; r < rows; r++) {
-        for (uint32_t c = 0; c < w->columns; c += FLOATS) __builtin_prefetch(y + (size_t)r * w->p->y_stride + c, 1);
-        for (uint32_t k = 0; k < length; k += 2 * FLOATS) __builtin_prefetch(x + (size_t)(rows + r) * w->p->x1_stride + k);
+        for (uint32_t c = 0; c < w->columns; c += Y_STEP) __builtin_prefetch(y + (size_t)r * w->p->y_stride + c, 1);
+        for (uint32_t k = 0; k < least(length, FIRST); k += X_STEP) __builtin_prefetch(next + (size_t)r * w->p->x1_stride + k);
     }
 }
 
