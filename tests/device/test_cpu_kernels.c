@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "device/gemm_case.h"
 
 #include "device/cpu/kernels.h"
 #include "device/cpu/kernels/math.h"
@@ -15,14 +16,6 @@
 #include "gemm.h"
 
 /* ---- tools ---------------------------------------------------------------- */
-
-static uint32_t seed = 1;
-
-static float uniform(void)     /* (-1, 1) */
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (float)(int32_t)seed / 2147483648.0f;
-}
 
 static struct device *open_cpu(const char *isa, int threads, enum tinct_precision precision)
 {
@@ -56,150 +49,6 @@ static void run(struct device *d, const struct dispatch *dispatch)
 }
 
 /* ---- gemm ------------------------------------------------------------------ */
-
-struct gemm_case {             /* operands of one gemm and its result in double */
-    struct gemm_params p;
-    uint32_t images;
-    bool bf16_x, bf16_w;       /* want is of x, or w, rounded to bf16, */
-    bool bf16_own;             /* and so are x2 and x3 and their w */
-    float *x1, *x2, *x3, *w, *bias, *per_image, *residual, *want;     /* w [k][cols] */
-    uint16_t *packed;
-    size_t x1_count, x2_count, x3_count, y_count, packed_count;
-};
-
-static float *random_floats(size_t count, float scale)
-{
-    float *v = malloc((count ? count : 1) * sizeof *v);
-    assert_non_null(v);
-    for (size_t i = 0; i < count; i++) v[i] = uniform() * scale;
-    return v;
-}
-
-static uint32_t taps_k(const struct gemm_case *g)
-{
-    return g->p.kernel_h * g->p.kernel_w * g->p.c1;
-}
-
-static uint32_t all_k(const struct gemm_case *g)
-{
-    return taps_k(g) + g->p.c2 + g->p.c3;
-}
-
-static void pack(struct gemm_case *g)
-{
-    uint32_t panels = (g->p.cols + 63) / 64;
-
-    g->packed_count = (size_t)panels * g->p.k * 64;
-    g->packed = calloc(g->packed_count, sizeof *g->packed);
-    g->w = random_floats((size_t)all_k(g) * g->p.cols, 1.0f);
-    assert_non_null(g->packed);
-    for (uint32_t k = 0; k < all_k(g); k++)
-        for (uint32_t c = 0; c < g->p.cols; c++) {
-            uint16_t half = convert_f32_to_f16(g->w[k * g->p.cols + c]);
-            g->packed[((size_t)(c / 64) * g->p.k + k) * 64 + c % 64] = half;
-            g->w[k * g->p.cols + c] = convert_f16_to_f32(half);
-        }
-}
-
-/* To the 16 high bits of a float, to nearest even. */
-static float round_bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
-    memcpy(&x, &bits, 4);
-    return x;
-}
-
-static double activated(double x, uint32_t act)
-{
-    switch (act) {
-    case ACT_SILU:       return x / (1 + exp(-x));
-    case ACT_GELU:       return x * (1 + erf(x / sqrt(2.0))) / 2;
-    case ACT_QUICK_GELU: return x / (1 + exp(-1.702 * x));
-    default:             return x;
-    }
-}
-
-static double input(const struct gemm_case *g, uint32_t image, int64_t y, int64_t x, uint32_t c)
-{
-    const struct gemm_params *p = &g->p;
-    if (y < 0 || x < 0 || y >= p->in_h * p->upsample || x >= p->in_w * p->upsample) return 0;
-    size_t pixel = ((size_t)image * p->in_h + (size_t)y / p->upsample) * p->in_w + (size_t)x / p->upsample;
-    return g->x1[pixel * p->x1_stride + c];
-}
-
-/* Of x2 and x3 side by side. */
-static double own_input(const struct gemm_case *g, uint32_t row, uint32_t c)
-{
-    const struct gemm_params *p = &g->p;
-    return c < p->c2 ? g->x2[(size_t)row * p->x2_stride + c] : g->x3[(size_t)row * p->x3_stride + c - p->c2];
-}
-
-static double product(const struct gemm_case *g, uint32_t row, uint32_t column)
-{
-    const struct gemm_params *p = &g->p;
-    uint32_t pixel = row % (p->out_h * p->out_w), image = row / (p->out_h * p->out_w);
-    double sum = 0;
-
-    for (uint32_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++)
-        for (uint32_t c = 0; c < p->c1; c++) {
-            int64_t y = (int64_t)(pixel / p->out_w) * p->stride + tap / p->kernel_w - p->pad_top;
-            int64_t x = (int64_t)(pixel % p->out_w) * p->stride + tap % p->kernel_w - p->pad_left;
-            sum += input(g, image, y, x, c) * g->w[(size_t)(tap * p->c1 + c) * p->cols + column];
-        }
-    for (uint32_t c = 0; c < p->c2 + p->c3; c++)
-        sum += own_input(g, row, c) * g->w[(size_t)(taps_k(g) + c) * p->cols + column];
-    sum *= p->scale;
-    if (p->flags & GEMM_BIAS) sum += g->bias[column];
-    if (p->flags & GEMM_PER_IMAGE) sum += g->per_image[(size_t)image * p->per_image_stride + column];
-    return sum;
-}
-
-static void make_gemm(struct gemm_case *g)
-{
-    struct gemm_params *p = &g->p;
-    uint32_t outputs = p->act == ACT_GEGLU ? p->cols / 2 : p->cols;
-    size_t pixels = (size_t)g->images * p->in_h * p->in_w;
-
-    p->rows = g->images * p->out_h * p->out_w;
-    p->k = (all_k(g) + 31) / 32 * 32;
-    p->x1_stride = p->c1 + 4;
-    p->x2_stride = p->c2;
-    p->x3_stride = p->c3 + 8;
-    p->y_stride = p->residual_stride = (outputs + 3) / 4 * 4 + 8;
-    p->per_image_stride = p->cols + 4;
-    p->scale = 0.75f;
-    g->x1 = random_floats(g->x1_count = pixels * p->x1_stride, 1.0f);
-    g->x2 = random_floats(g->x2_count = (size_t)p->rows * p->x2_stride, 1.0f);
-    g->x3 = random_floats(g->x3_count = (size_t)p->rows * p->x3_stride, 1.0f);
-    g->bias = random_floats(p->cols, 1.0f);
-    g->per_image = random_floats((size_t)g->images * p->per_image_stride, 1.0f);
-    g->residual = random_floats(g->y_count = (size_t)p->rows * p->y_stride, 1.0f);
-    g->want = calloc(g->y_count, sizeof *g->want);
-    assert_non_null(g->want);
-    pack(g);
-    for (size_t i = 0; g->bf16_x && i < g->x1_count; i++) g->x1[i] = round_bf16(g->x1[i]);
-    for (size_t i = 0; g->bf16_own && i < g->x2_count; i++) g->x2[i] = round_bf16(g->x2[i]);
-    for (size_t i = 0; g->bf16_own && i < g->x3_count; i++) g->x3[i] = round_bf16(g->x3[i]);
-    for (size_t i = 0; g->bf16_w && i < (size_t)(g->bf16_own ? all_k(g) : taps_k(g)) * p->cols; i++)
-        g->w[i] = round_bf16(g->w[i]);
-    for (uint32_t row = 0; row < p->rows; row++)
-        for (uint32_t o = 0; o < outputs; o++) {
-            double v = p->act == ACT_GEGLU ? product(g, row, o / 4 * 8 + o % 4) *
-                                                 activated(product(g, row, o / 4 * 8 + 4 + o % 4), ACT_GELU)
-                                           : activated(product(g, row, o), p->act);
-            if (p->flags & GEMM_RESIDUAL) v += g->residual[(size_t)row * p->residual_stride + o];
-            g->want[(size_t)row * p->y_stride + o] = (float)v;
-        }
-}
-
-static void free_gemm(struct gemm_case *g)
-{
-    float *all[] = { g->x1, g->x2, g->x3, g->w, g->bias, g->per_image, g->residual, g->want };
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
-    free(g->packed);
-}
 
 /* got [y_count]: a result begins as 7 everywhere, so that what is not written shows. */
 static void run_gemm(struct device *d, const struct gemm_case *g, float *got)
@@ -237,86 +86,6 @@ static void check_gemm(const struct gemm_case *g, float *got, double tolerance)
     }
 }
 
-static struct gemm_case linear(uint32_t rows, uint32_t cols, uint32_t c, uint32_t flags, uint32_t act)
-{
-    return (struct gemm_case) { .images = 1, .p = { .cols = cols, .c1 = c, .kernel_h = 1, .kernel_w = 1, .stride = 1,
-        .upsample = 1, .in_h = 1, .in_w = rows, .out_h = 1, .out_w = rows, .flags = flags, .act = act } };
-}
-
-static struct gemm_case conv(uint32_t images, uint32_t h, uint32_t w, uint32_t c1, uint32_t cols)
-{
-    return (struct gemm_case) { .images = images, .p = { .cols = cols, .c1 = c1, .kernel_h = 3, .kernel_w = 3,
-        .stride = 1, .pad_top = 1, .pad_left = 1, .upsample = 1, .in_h = h, .in_w = w, .out_h = h, .out_w = w,
-        .flags = GEMM_BIAS } };
-}
-
-static struct gemm_case conv_strided(struct gemm_case g, uint32_t pad)
-{
-    g.p.stride = 2;
-    g.p.pad_top = g.p.pad_left = pad;
-    g.p.out_h = (g.p.in_h + 1) / 2;
-    g.p.out_w = (g.p.in_w + 1) / 2;
-    return g;
-}
-
-static struct gemm_case conv_upsampled(struct gemm_case g)
-{
-    g.p.upsample = 2;
-    g.p.out_h *= 2;
-    g.p.out_w *= 2;
-    return g;
-}
-
-static struct gemm_case conv_1x1(struct gemm_case g)
-{
-    g.p.kernel_h = g.p.kernel_w = 1;
-    g.p.pad_top = g.p.pad_left = 0;
-    return g;
-}
-
-static struct gemm_case shortcut(struct gemm_case g, uint32_t c2, uint32_t c3)
-{
-    g.p.c2 = c2;
-    g.p.c3 = c3;
-    return g;
-}
-
-static struct gemm_case with(struct gemm_case g, uint32_t flags, uint32_t act)
-{
-    g.p.flags = flags;
-    g.p.act = act;
-    return g;
-}
-
-enum { GEMM_CASES = 20 };
-
-static struct gemm_case gemm_case(int i)
-{
-    const uint32_t all = GEMM_BIAS | GEMM_PER_IMAGE | GEMM_RESIDUAL;
-    switch (i) {
-    case 0:  return linear(1, 64, 32, 0, ACT_NONE);
-    case 1:  return linear(2, 320, 1280, GEMM_BIAS, ACT_SILU);
-    case 2:  return linear(77, 100, 68, all, ACT_GELU);
-    case 3:  return linear(154, 128, 768, GEMM_BIAS | GEMM_RESIDUAL, ACT_NONE);
-    case 4:  return linear(13, 80, 4, GEMM_BIAS, ACT_QUICK_GELU);
-    case 5:  return linear(31, 136, 320, GEMM_BIAS, ACT_GEGLU);
-    case 6:  return linear(1009, 24, 36, all, ACT_NONE);
-    case 7:  return linear(6, 64, 644, 0, ACT_NONE);               /* three blocks of k, the last short */
-    case 8:  return conv(1, 9, 13, 4, 64);
-    case 9:  return with(conv(2, 8, 8, 36, 72), all, ACT_SILU);
-    case 10: return shortcut(conv(1, 7, 5, 40, 64), 28, 12);
-    case 11: return conv(2, 11, 6, 8, 3);
-    case 12: return conv_strided(conv(1, 9, 12, 12, 20), 1);
-    case 13: return conv_strided(conv(2, 8, 6, 12, 20), 0);
-    case 14: return conv_upsampled(conv(2, 5, 4, 16, 68));
-    case 15: return shortcut(conv_1x1(conv(2, 9, 8, 64, 72)), 36, 0);
-    case 16: return linear(130, 96, 96, GEMM_BIAS, ACT_NONE);
-    case 17: return with(shortcut(conv(2, 9, 14, 32, 132), 192, 64), all, ACT_NONE);     /* blocks of pixels */
-    case 18: return shortcut(conv(2, 9, 8, 32, 64), 64, 160);
-    default: return with(shortcut(conv(3, 4, 4, 100, 4), 4, 0), all, ACT_NONE);
-    }
-}
-
 /* Sums of up to 1280 products of magnitude below 1: fp32 rounding of sums that stay below 64 is 4e-6 each and averages
  * out; 5e-5 leaves room and is far below any wrong term. */
 static const double gemm_tolerance = 5e-5;
@@ -330,7 +99,7 @@ static void gemm_equals_its_definition(void **state)
     (void)state;
     for (int i = 0; i < GEMM_CASES; i++) {
         struct gemm_case g = gemm_case(i);
-        make_gemm(&g);
+        gemm_case_make(&g);
         float *got = malloc(g.y_count * sizeof *got);
         for (int isa = 0; isa < CPU_ISAS; isa++) {
             if (!cpu_isa_offered((enum cpu_isa)isa)) continue;
@@ -340,7 +109,7 @@ static void gemm_equals_its_definition(void **state)
             device_close(d);
         }
         free(got);
-        free_gemm(&g);
+        gemm_case_free(&g);
     }
 }
 
@@ -375,19 +144,19 @@ static void rounds_its_operands_only(enum cpu_isa isa, struct rounding (*of)(con
     for (int i = 0; i < GEMM_CASES; i++) {
         struct gemm_case g = gemm_case(i), rounded = g;
         struct rounding r = of(&g.p);
-        seed = 7;
+        random_begin(7);
         rounded.bf16_x = r.x;
         rounded.bf16_w = r.w;
         rounded.bf16_own = r.own;
-        make_gemm(&rounded);
-        seed = 7;
-        make_gemm(&g);
+        gemm_case_make(&rounded);
+        random_begin(7);
+        gemm_case_make(&g);
         float *got = malloc(g.y_count * sizeof *got);
         run_gemm(d, &g, got);
         check_gemm(&rounded, got, r.split ? split_tolerance : gemm_tolerance);
         free(got);
-        free_gemm(&g);
-        free_gemm(&rounded);
+        gemm_case_free(&g);
+        gemm_case_free(&rounded);
     }
     device_close(d);
 }
@@ -406,11 +175,11 @@ static void fast_gemm_on_tiles(void **state)
 
 static void gemm_bits_do_not_depend_on_threads(void **state)
 {
-    struct gemm_case g = linear(1009, 192, 700, GEMM_BIAS, ACT_SILU);
+    struct gemm_case g = gemm_case_linear(1009, 192, 700, GEMM_BIAS, ACT_SILU);
     float *got[3];
 
     (void)state;
-    make_gemm(&g);
+    gemm_case_make(&g);
     for (int i = 0; i < 3; i++) {
         struct device *d = device_open(&(struct device_options) { .name = "cpu", .threads = 1 + 3 * i }, NULL);
         got[i] = malloc(g.y_count * sizeof **got);
@@ -420,7 +189,7 @@ static void gemm_bits_do_not_depend_on_threads(void **state)
     assert_memory_equal(got[0], got[1], g.y_count * sizeof **got);
     assert_memory_equal(got[0], got[2], g.y_count * sizeof **got);
     for (int i = 0; i < 3; i++) free(got[i]);
-    free_gemm(&g);
+    gemm_case_free(&g);
 }
 
 /* The first rows of a product, of `images` pictures or rows of a linear layer. */
@@ -438,12 +207,13 @@ static struct gemm_case first_rows(struct gemm_case g, uint32_t images)
 /* A few rows' weights may take another way than those of many. */
 static void gemm_bits_do_not_depend_on_rows(void **state)
 {
-    struct gemm_case cases[] = { linear(136, 136, 2080, GEMM_BIAS, ACT_SILU), shortcut(conv(9, 4, 4, 160, 328), 64, 32) };
+    struct gemm_case cases[] = { gemm_case_linear(136, 136, 2080, GEMM_BIAS, ACT_SILU),
+                                 gemm_case_shortcut(gemm_case_conv(9, 4, 4, 160, 328), 64, 32) };
     const uint32_t few[2][2] = { { 17, 64 }, { 1, 4 } };
 
     (void)state;
     for (int i = 0; i < 2; i++) {
-        make_gemm(&cases[i]);
+        gemm_case_make(&cases[i]);
         float *all = malloc(cases[i].y_count * sizeof *all), *some = malloc(cases[i].y_count * sizeof *some);
         for (int kind = 0; kind < 4; kind++) {
             struct device *d = device_open(&(struct device_options) { .name = "cpu", .threads = 1 + kind % 2,
@@ -458,17 +228,17 @@ static void gemm_bits_do_not_depend_on_rows(void **state)
         }
         free(all);
         free(some);
-        free_gemm(&cases[i]);
+        gemm_case_free(&cases[i]);
     }
 }
 
 /* Half denormals are weights like any other, also where kernels treat fp32 denormals as zero. */
 static void denormal_weights_count(void **state)
 {
-    struct gemm_case g = linear(8, 64, 32, 0, ACT_NONE);
+    struct gemm_case g = gemm_case_linear(8, 64, 32, 0, ACT_NONE);
 
     (void)state;
-    make_gemm(&g);
+    gemm_case_make(&g);
     for (size_t i = 0; i < g.packed_count; i++) g.packed[i] = (uint16_t)((i * 7 % 1024) | (i % 3 ? 0 : 0x8000));
     for (size_t i = 0; i < g.x1_count; i++) g.x1[i] = 1024;
     for (uint32_t o = 0; o < 64; o++) {
@@ -485,7 +255,7 @@ static void denormal_weights_count(void **state)
         device_close(d);
     }
     free(got);
-    free_gemm(&g);
+    gemm_case_free(&g);
 }
 
 /* ---- attention ---------------------------------------------------------------- */
@@ -553,7 +323,7 @@ static void check_attention(uint32_t images, uint32_t heads, uint32_t dim, uint3
 static void attention_equals_its_definition(void **state)
 {
     (void)state;
-    check_attention(2, 8, 40, 100, 77, false, 1);
+    check_attention(2, 8, 40, 116, 77, false, 1);
     check_attention(1, 2, 4, 13, 1, false, 1);
     check_attention(1, 3, 64, 77, 77, true, 1);
     check_attention(2, 1, 512, 130, 130, false, 1);
