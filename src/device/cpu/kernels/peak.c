@@ -9,7 +9,7 @@ double CPU_NAME(peak_f32)(uint32_t rounds, float *sink)
 {
     vec sum[SUMS], x = vec_all(1e-3f), factor = vec_all(0.999f), total = { 0 };
 
-    for (int s = 0; s < SUMS; s++) sum[s] = vec_all((float)s);      /* alike, one sum would stand for all */
+    for (int s = 0; s < SUMS; s++) sum[s] = vec_all((float)(s + 2));    /* alike, one would stand for all; from 1 it would stay 1 */
     for (uint32_t i = 0; i < rounds; i++) {
 #pragma GCC unroll 24
         for (int s = 0; s < SUMS; s++) sum[s] = sum[s] * factor + x;
