@@ -115,14 +115,28 @@ VEC_INLINE void tiles_fixed(const struct tile_rows *t, uint32_t count, const flo
     }
 }
 
-/* So many from row `first` on, fewer than a whole tile's. */
-VEC_INLINE void tiles_rest(const struct tile_rows *t, uint32_t first, uint32_t rows, const float *panel, float *sums,
-                           uint32_t stride, bool add, uint32_t vecs, const bool across)
+/* Those from row `first` on, fewer than a whole tile's. */
+static void rest_apart(const struct tile_rows *t, uint32_t first, uint32_t rows, const float *panel, float *sums, uint32_t stride,
+                       bool add, uint32_t vecs)
 {
-    const float *a = t->a + first * (across ? 1 : t->stride);
+    const float *a = t->a + first * t->stride;
 
-    sums += (size_t)first * stride;
-    TILE_DISPATCH(rows_fixed, a, t->stride, t->length, panel, sums, stride, add, across)
+    TILE_DISPATCH(rows_fixed, a, t->stride, t->length, panel, sums + (size_t)first * stride, stride, add, false)
+}
+
+static void rest_across(const struct tile_rows *t, uint32_t first, uint32_t rows, const float *panel, float *sums, uint32_t stride,
+                        bool add, uint32_t vecs)
+{
+    const float *a = t->a + first;
+
+    TILE_DISPATCH(rows_fixed, a, t->stride, t->length, panel, sums + (size_t)first * stride, stride, add, true)
+}
+
+VEC_INLINE void rest_of(const struct tile_rows *t, uint32_t first, uint32_t rows, const float *panel, float *sums, uint32_t stride,
+                        bool add, uint32_t vecs, const bool across)
+{
+    if (across) rest_across(t, first, rows, panel, sums, stride, add, vecs);
+    else rest_apart(t, first, rows, panel, sums, stride, add, vecs);
 }
 
 VEC_INLINE void tiles_of(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add, uint32_t vecs,
@@ -140,8 +154,8 @@ VEC_INLINE void tiles_of(const struct tile_rows *t, const float *panel, float *s
     case 3: tiles_fixed(t, whole, panel, sums, stride, add, across, 3); break;
     case 4: tiles_fixed(t, whole, panel, sums, stride, add, across, 4); break;
     }
-    tiles_rest(t, whole, rest, panel, sums, stride, add, vecs, across);
-    tiles_rest(t, whole + rest, t->count - whole - rest, panel, sums, stride, add, vecs, across);
+    rest_of(t, whole, rest, panel, sums, stride, add, vecs, across);
+    rest_of(t, whole + rest, t->count - whole - rest, panel, sums, stride, add, vecs, across);
 }
 
 void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,
