@@ -4,7 +4,7 @@
 #include "device/cpu/kernels/stored.h"
 
 enum {
-    UNROLL = VEC_REGISTERS == 32 ? 2 : 8,      /* of k: what counts them is a tenth of a small tile's instructions */
+    UNROLL = VEC_WIDTH == 8 ? 8 : 2,           /* of k: what counts them is a tenth of a small tile's instructions */
     AHEAD = 64,                                /* of a row that is fetched */
 };
 
