@@ -122,7 +122,11 @@ static void make_weights_of(const struct work *w, float *to, uint32_t k, uint32_
  * neither. A line that is skipped comes with its neighbour. */
 static void fetch(const struct work *w, const float *x, const float *y, uint32_t rows, uint32_t length)
 {
-    enum { FLOATS = LINE / 2, WIDE = VEC_REGISTERS == 32, X_STEP = WIDE ? 2 * FLOATS : FLOATS, Y_STEP = 3 * FLOATS - X_STEP };
+    enum {
+        FLOATS = LINE / 2,     /* of a cache line */
+        X_STEP = VEC_REGISTERS == 32 ? 2 * FLOATS : FLOATS,
+        Y_STEP = VEC_REGISTERS == 32 ? FLOATS : 2 * FLOATS,
+    };
     const float *next = x + (size_t)rows * w->p->x1_stride;
 
     for (uint32_t r = 0; r < rows; r++) {

@@ -82,17 +82,17 @@ VEC_INLINE void halves_fixed(const struct tile_run *run, uint32_t runs, const ui
     tile_store(sum, sums, stride, add, rows, vecs);
 }
 
-/* One tile of those rows that begin at a. across: they lie side by side. */
-VEC_INLINE void rows_fixed(const float *a, size_t stride, uint32_t length, const float *panel, float *sums, uint32_t sums_stride,
-                           bool add, const bool across, const int rows, const int vecs)
+/* One tile of rows that begin at a: a[r][k] is a[r * row_step + k * k_step]. */
+VEC_INLINE void rows_fixed(const float *a, size_t row_step, size_t k_step, uint32_t length, const float *panel, float *sums,
+                           uint32_t stride, bool add, const int rows, const int vecs)
 {
     vec sum[TILE_ROWS][4] = { 0 };
     const float *rows_of_a[TILE_ROWS];
 
     if (rows > TILES_ROWS) return;
-    for (int r = 0; r < rows; r++) rows_of_a[r] = a + r * (across ? 1 : stride);
-    multiply(rows_of_a, across ? stride : 1, length, panel, TILES_COLUMNS, sum, rows, vecs);
-    tile_store(sum, sums, sums_stride, add, rows, vecs);
+    for (int r = 0; r < rows; r++) rows_of_a[r] = a + r * row_step;
+    multiply(rows_of_a, k_step, length, panel, TILES_COLUMNS, sum, rows, vecs);
+    tile_store(sum, sums, stride, add, rows, vecs);
 }
 
 /* A tile's rows may lie too far apart to be read ahead of by themselves: the first of them comes nearer meanwhile. */
@@ -106,37 +106,24 @@ VEC_INLINE void fetch_rows(const float *a, size_t stride, uint32_t length)
 VEC_INLINE void tiles_fixed(const struct tile_rows *t, uint32_t count, const float *panel, float *sums, uint32_t stride, bool add,
                             const bool across, const int vecs)
 {
-    size_t step = TILES_ROWS * (across ? 1 : t->stride);
+    size_t row_step = across ? 1 : t->stride, k_step = across ? t->stride : 1, step = TILES_ROWS * row_step;
     const float *a = t->a;
 
     for (; count; count -= TILES_ROWS, a += step, sums += TILES_ROWS * stride) {
         if (!across) fetch_rows(a + step, t->stride, t->length);
-        rows_fixed(a, t->stride, t->length, panel, sums, stride, add, across, TILES_ROWS, vecs);
+        rows_fixed(a, row_step, k_step, t->length, panel, sums, stride, add, TILES_ROWS, vecs);
     }
 }
 
 /* Those from row `first` on, fewer than a whole tile's. */
-static void rest_apart(const struct tile_rows *t, uint32_t first, uint32_t rows, const float *panel, float *sums, uint32_t stride,
-                       bool add, uint32_t vecs)
+static void rest_of(const struct tile_rows *t, uint32_t first, uint32_t rows, const float *panel, float *sums, uint32_t stride,
+                    bool add, bool across, uint32_t vecs)
 {
-    const float *a = t->a + first * t->stride;
+    size_t row_step = across ? 1 : t->stride, k_step = across ? t->stride : 1;
+    const float *a = t->a + first * row_step;
 
-    TILE_DISPATCH(rows_fixed, a, t->stride, t->length, panel, sums + (size_t)first * stride, stride, add, false)
-}
-
-static void rest_across(const struct tile_rows *t, uint32_t first, uint32_t rows, const float *panel, float *sums, uint32_t stride,
-                        bool add, uint32_t vecs)
-{
-    const float *a = t->a + first;
-
-    TILE_DISPATCH(rows_fixed, a, t->stride, t->length, panel, sums + (size_t)first * stride, stride, add, true)
-}
-
-VEC_INLINE void rest_of(const struct tile_rows *t, uint32_t first, uint32_t rows, const float *panel, float *sums, uint32_t stride,
-                        bool add, uint32_t vecs, const bool across)
-{
-    if (across) rest_across(t, first, rows, panel, sums, stride, add, vecs);
-    else rest_apart(t, first, rows, panel, sums, stride, add, vecs);
+    sums += (size_t)first * stride;
+    TILE_DISPATCH(rows_fixed, a, row_step, k_step, t->length, panel, sums, stride, add)
 }
 
 VEC_INLINE void tiles_of(const struct tile_rows *t, const float *panel, float *sums, uint32_t stride, bool add, uint32_t vecs,
@@ -154,8 +141,8 @@ VEC_INLINE void tiles_of(const struct tile_rows *t, const float *panel, float *s
     case 3: tiles_fixed(t, whole, panel, sums, stride, add, across, 3); break;
     case 4: tiles_fixed(t, whole, panel, sums, stride, add, across, 4); break;
     }
-    rest_of(t, whole, rest, panel, sums, stride, add, vecs, across);
-    rest_of(t, whole + rest, t->count - whole - rest, panel, sums, stride, add, vecs, across);
+    rest_of(t, whole, rest, panel, sums, stride, add, across, vecs);
+    rest_of(t, whole + rest, t->count - whole - rest, panel, sums, stride, add, across, vecs);
 }
 
 void CPU_NAME(tile)(const struct tile_run *run, uint32_t runs, const float *panel, float *sums, uint32_t stride,

@@ -17,7 +17,7 @@ enum {
     TILE_COLUMNS = TILE_VECS * VEC_WIDTH,         /* divides 64 */
     TILES_ROWS = VEC_REGISTERS == 32 ? 6 : 3,     /* of tiles: fewer instructions, for panels that the first cache holds */
     TILES_VECS = 4,
-    TILES_COLUMNS = TILES_VECS * VEC_WIDTH,
+    TILES_COLUMNS = TILES_VECS * VEC_WIDTH,       /* divides 64 */
     TILE_HALVES = 64,
     TILE_AHEAD = 96,                              /* k from halves that are read to those that memory is asked for */
 };
