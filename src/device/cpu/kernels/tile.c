@@ -3,10 +3,7 @@
 #include "device/cpu/kernels.h"
 #include "device/cpu/kernels/stored.h"
 
-enum {
-    UNROLL = VEC_WIDTH == 8 ? 8 : 2,           /* of k: what counts them is a tenth of a small tile's instructions */
-    AHEAD = 64,                                /* of a row that is fetched */
-};
+enum { AHEAD = 64 };           /* of a row that is fetched */
 
 /* sum[r] += a[r][k] b */
 VEC_INLINE void take(const float *const *a, size_t k, const vec *b, vec sum[TILE_ROWS][4], const int rows, const int vecs)
@@ -44,7 +41,7 @@ VEC_INLINE void take_row(const float *const *a, size_t k, const float *b, vec su
 VEC_INLINE const float *multiply(const float *const *a, size_t step, uint32_t length, const float *panel, const int columns,
                                  vec sum[TILE_ROWS][4], const int rows, const int vecs)
 {
-#pragma GCC unroll UNROLL
+#pragma GCC unroll 2
     for (size_t k = 0; length; length--, k += step, panel += columns) take_row(a, k, panel, sum, rows, vecs);
     return panel;
 }
