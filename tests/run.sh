@@ -3,21 +3,19 @@
 #
 #     sh tests/run.sh LOGS < LIST        a line of LIST: NAME SECONDS COMMAND...
 #
-# `cmake` writes the list of build/tests to build/tests/list.txt. Each program's output is kept as LOGS/NAME.tap, and
-# shown where something failed. A program that crashes, takes longer than SECONDS, reports fewer tests than it planned
-# or ends with a status that its report does not explain counts as one more failure. One that prints no plan counts as
-# one test: 0 passed, 77 skipped (its last line is the reason). A skip's reason is the last line "# skip: ..." before it.
+# `cmake` writes the list of build/tests to build/tests/list.txt. Two programs run at a time, as many keep one core busy
+# (compiling shaders, drawing reference pictures). Each one's output is kept as LOGS/NAME.tap, and shown where something
+# failed. A program that crashes, takes longer than SECONDS, reports fewer tests than it planned or ends with a status
+# that its report does not explain counts as one more failure. One that prints no plan counts as one test: 0 passed,
+# 77 skipped (its last line is the reason). A skip's reason is the last line "# skip: ..." before it.
 # Ends with "N passed, N failed" (and ", N skipped", the reasons above); status 1 where one failed or none ran.
 set -u
 logs=$1
-mkdir -p "$logs" || exit 1
-total_passed=0 total_failed=0 total_skipped=0
-: >"$logs/skipped.txt"
 
 # stdin: a program's output; $1 its exit status. Prints "passed failed skipped" and then what went wrong.
 count() {
-    awk -v status="$1" -v skipped_file="$logs/skipped.txt" '
-        function skip(why) { skipped++; print why >>skipped_file }
+    awk -v status="$1" -v skipped_file="$logs/$name.skipped" '
+        function skip(why) { skipped++; print why >skipped_file }
         { last = $0 }
         /^1\.\.[0-9]+/ && !planned { planned = 1; plan = substr($1, 4) + 0 }
         /^# skip: / { reason = substr($0, 9) }
@@ -38,26 +36,44 @@ count() {
         }'
 }
 
-while read -r name seconds command; do
-    [ -n "$name" ] || continue
+# A line of LIST, as words: runs it, tells how it went, and leaves "passed failed skipped" in LOGS/NAME.count.
+run_one() {
+    name=$1 seconds=$2
+    shift 2
     log=$logs/$name.tap begun=$(date +%s)
-    CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 "$seconds" $command >"$log" 2>&1 </dev/null
-    status=$?
-    result=$(count $status <"$log")
+    CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 "$seconds" "$@" >"$log" 2>&1 </dev/null
+    result=$(count $? <"$log")
     numbers=$(printf '%s\n' "$result" | head -n 1)
     set -- $numbers
-    total_passed=$((total_passed + $1)) total_failed=$((total_failed + $2)) total_skipped=$((total_skipped + $3))
-    echo "$name: $1 passed, $2 failed, $3 skipped ($(($(date +%s) - begun)) s)"
-    if [ "$2" -gt 0 ]; then
-        printf '%s\n' "$result" | sed 1d | sed 's/^/    /'
-        echo "    the end of $log:"
-        tail -n 40 "$log" | sed 's/^/    | /'
-    fi
-done
+    report="$name: $1 passed, $2 failed, $3 skipped ($(($(date +%s) - begun)) s)"
+    [ "$2" -eq 0 ] || report="$report
+$(printf '%s\n' "$result" | sed 1d | sed 's/^/    /')
+    the end of $log:
+$(tail -n 40 "$log" | sed 's/^/    | /')"
+    printf '%s\n' "$report"
+    echo "$numbers" >"$logs/$name.count"
+}
 
-if [ -s "$logs/skipped.txt" ]; then
+if [ $# -gt 1 ]; then    # as xargs calls it below, with one line
+    run_one $2
+    exit
+fi
+
+mkdir -p "$logs" || exit 1
+rm -f "$logs"/*.count "$logs"/*.skipped
+grep . >"$logs/list.txt"
+xargs -r -d '\n' -n 1 -P 2 sh "$0" "$logs" <"$logs/list.txt"
+
+total_passed=0 total_failed=0 total_skipped=0
+while read -r name rest; do
+    passed=0 failed=1 skipped=0
+    [ -s "$logs/$name.count" ] && read -r passed failed skipped <"$logs/$name.count" || echo "$name: came to no end"
+    total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed)) total_skipped=$((total_skipped + skipped))
+done <"$logs/list.txt"
+
+if [ $total_skipped -gt 0 ]; then
     echo "skipped:"
-    sort "$logs/skipped.txt" | uniq -c
+    cat "$logs"/*.skipped | sort | uniq -c
 fi
 printf '%d passed, %d failed' $total_passed $total_failed
 [ $total_skipped -eq 0 ] || printf ', %d skipped' $total_skipped

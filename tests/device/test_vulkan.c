@@ -1,156 +1,12 @@
-/* The Vulkan device's own promises: what is listed, memory, the pipeline cache, refusals, and failures of the driver.
+/* The Vulkan device's own promises: what is listed, memory, the pipeline cache, refusals.
  * What it computes is tested in tests/ops, on every device. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "attention.h"
-#include "check.h"
-#include "device/device.h"
-#include "layer_norm.h"
 #include "temporary.h"
-
-enum { ROWS = 300, CHANNELS = 64, VALUES = ROWS * CHANNELS };
-
-static int lines_logged;                     /* warnings and errors: the validation layers', at closing too */
-
-static void count_line(void *user, enum tinct_log_level level, const char *line)
-{
-    (void)user;
-    if (level > TINCT_LOG_WARN) return;
-    lines_logged++;
-    print_message("# %s\n", line);
-}
-
-static const char *software(void)
-{
-    struct device_info infos[16];
-    static char name[sizeof infos[0].name];
-
-    for (int i = device_list(infos, 16) - 1; i > 0; i--)
-        if (infos[i].kind == DEVICE_SOFTWARE) {
-            snprintf(name, sizeof name, "%s", infos[i].name);
-            return name;
-        }
-    print_message("skipped: no software Vulkan driver (mesa-vulkan-drivers)\n");
-    skip();
-    return NULL;
-}
-
-static struct device *open_with(const char *cache_dir, struct tinct_err *err)
-{
-    return device_open(&(struct device_options) { .name = software(), .cache_dir = cache_dir, .validation = true,
-                                                  .log = count_line }, err);
-}
-
-static struct device *open_one(void)
-{
-    struct tinct_err err = { 0 };
-    struct device *device = open_with(NULL, &err);
-    if (!device) fail_msg("%s", err.text);
-    return device;
-}
-
-static void close_clean(struct device *device)
-{
-    assert_int_equal(device_validation_messages(device), 0);
-    device_close(device);
-    assert_int_equal(lines_logged, 0);
-}
-
-/* ---- a little work: two norms, one after the other --------------------------------- */
-
-struct work {
-    struct device *device;
-    struct buffer *x, *vectors;
-    struct pass *pass;
-    double flops;                            /* told of each dispatch */
-};
-
-static struct span span(struct buffer *buffer, uint64_t offset, uint64_t size, uint64_t row_bytes)
-{
-    return (struct span) { buffer, offset, size, row_bytes };
-}
-
-static void norm_in_place(struct work *w)
-{
-    const uint64_t row = CHANNELS * sizeof(float);
-    struct span x = span(w->x, 0, VALUES * sizeof(float), row);
-
-    pass_dispatch(w->pass, &(struct dispatch) {
-        .kernel = "layer_norm", .variant = "f32",
-        .reads = { x, span(w->vectors, 0, row, 0), span(w->vectors, row, row, 0) }, .writes = { x },
-        .params = &(struct layer_norm_params) { ROWS, CHANNELS, 1e-5f },
-        .params_size = sizeof(struct layer_norm_params), .rows = ROWS, .flops = w->flops });
-}
-
-enum { FEW_NORMS = 2, MANY_NORMS = 500 /* not done before somebody waits for them, on a busy machine either */ };
-
-/* x, then ones and a ramp as gamma and beta; norms in place, recorded but not run. */
-static bool work_of(struct work *w, int norms, struct tinct_err *err)
-{
-    static float x[VALUES], vectors[2 * CHANNELS];
-
-    for (int i = 0; i < VALUES; i++) x[i] = (float)(i * 37 % 101);
-    for (int i = 0; i < CHANNELS; i++) vectors[i] = 1, vectors[CHANNELS + i] = (float)i;
-    w->x = buffer_create(w->device, sizeof x, err);
-    w->vectors = w->x ? buffer_create(w->device, sizeof vectors, err) : NULL;
-    if (!w->vectors || !buffer_write(w->x, 0, x, sizeof x, err) ||
-        !buffer_write(w->vectors, 0, vectors, sizeof vectors, err))
-        return false;
-    w->pass = pass_begin(w->device);
-    for (int i = 0; i < norms; i++) norm_in_place(w);
-    return pass_end(w->pass, err);
-}
-
-static bool work_begin(struct work *w, struct tinct_err *err)
-{
-    return work_of(w, FEW_NORMS, err);
-}
-
-static void work_end(struct work *w)
-{
-    pass_free(w->pass);
-    buffer_free(w->x);
-    buffer_free(w->vectors);
-}
-
-static void one_norm(float *x)
-{
-    for (int row = 0; row < ROWS; row++, x += CHANNELS) {
-        double mean = 0, var = 0;
-        for (int c = 0; c < CHANNELS; c++) mean += x[c] / CHANNELS;
-        for (int c = 0; c < CHANNELS; c++) var += (x[c] - mean) * (x[c] - mean) / CHANNELS;
-        for (int c = 0; c < CHANNELS; c++) x[c] = (float)((x[c] - mean) / sqrt(var + 1e-5) + c);
-    }
-}
-
-/* Rows written out of turn or twice, or a dispatch that saw the first one's half, are far off. */
-static void check_result(const float *got)
-{
-    static float want[VALUES];
-
-    for (int i = 0; i < VALUES; i++) want[i] = (float)(i * 37 % 101);
-    one_norm(want);
-    one_norm(want);
-    check_close(got, want, VALUES, 2e-4, 0);     /* values to 64; the steps of both norms add up to some 2^-24 * 64 */
-}
-
-static bool work_run(struct work *w, float *got, struct tinct_err *err)
-{
-    return pass_run(w->pass, err) && buffer_read(w->x, 0, got, VALUES * sizeof(float), err);
-}
-
-static void check_work(struct device *device, double flops)
-{
-    static float got[VALUES];
-    struct tinct_err err = { 0 };
-    struct work w = { .device = device, .flops = flops };
-
-    if (!work_begin(&w, &err) || !work_run(&w, got, &err)) fail_msg("%s", err.text);
-    check_result(got);
-    work_end(&w);
-}
+#include "vulkan_work.h"
 
 /* ---- listing and opening ------------------------------------------------------------ */
 
@@ -423,96 +279,6 @@ static void the_pipeline_cache_is_kept_and_checked(void **state)
     use_cache("/nowhere/at/all");
 }
 
-/* ---- failures of the driver ---------------------------------------------------------------------- */
-
-/* Opens, works and closes with the n-th call of this kind failing; true if all went well, so there is no n-th one. */
-static bool works_despite(const char *kind, int n)
-{
-    static float got[VALUES];
-    struct tinct_err err = { 0 };
-    char fault[64];
-    struct work w = { 0 };
-    bool waits = !strcmp(kind, "wait");
-
-    snprintf(fault, sizeof fault, "%s:%d", kind, n);
-    setenv("TINCT_VULKAN_FAULT", fault, 1);
-    w.device = open_with(NULL, &err);
-    unsetenv("TINCT_VULKAN_FAULT");
-    if (w.device) device_keep_times(w.device, true);
-    bool ok = w.device && work_of(&w, waits ? MANY_NORMS : FEW_NORMS, &err) && work_run(&w, got, &err);
-    if (ok && !waits) check_result(got);
-    if (!ok && err.code != TINCT_ERR_MEMORY && err.code != TINCT_ERR_DEVICE)
-        fail_msg("%s: %d %s", fault, err.code, err.text);
-    if (!ok && !strstr(err.text, "llvmpipe")) fail_msg("%s: %s", fault, err.text);     /* says which device */
-    work_end(&w);
-    if (w.device) close_clean(w.device);
-    assert_int_equal(lines_logged, 0);
-    return ok;
-}
-
-static void walk(const char *kind, int at_least)
-{
-    int n = 1;
-
-    while (n < 200 && !works_despite(kind, n)) n++;
-    if (n <= at_least || n == 200) fail_msg("%s: %d calls could fail, %d or more should", kind, n - 1, at_least);
-    assert_true(works_despite(kind, 1000));      /* this process still works */
-}
-
-static void every_call_may_fail(void **state)
-{
-    (void)state;
-    software();
-    walk("device", 1);
-    walk("memory", 3);
-    walk("buffer", 3);
-    walk("view", 3);
-    walk("pipeline", 4);
-    walk("record", 8);
-    walk("submit", 1);
-    walk("wait", 1);
-    setenv("TINCT_VULKAN_STAGING", "1", 1);
-    walk("memory", 4);
-    walk("record", 10);
-    walk("submit", 6);
-    walk("wait", 1);                             /* writes are not waited for, nor what is done already */
-    unsetenv("TINCT_VULKAN_STAGING");
-}
-
-static void a_lost_device_stays_lost(void **state)
-{
-    struct tinct_err err = { 0 };
-    float got[VALUES];
-    struct work w = { 0 };
-
-    (void)state;
-    setenv("TINCT_VULKAN_FAULT", "wait:1", 1);
-    w.device = open_one();
-    unsetenv("TINCT_VULKAN_FAULT");
-    if (!work_of(&w, MANY_NORMS, &err)) fail_msg("%s", err.text);
-    check_refused(work_run(&w, got, &err), &err, TINCT_ERR_DEVICE, "the device was lost (its driver reset it)");
-    check_refused(work_run(&w, got, &err), &err, TINCT_ERR_DEVICE, "was lost earlier; it must be opened again");
-    work_end(&w);
-    close_clean(w.device);
-}
-
-/* The wait ends while the device is at work; what it works on is freed only after it. */
-static void a_wait_has_an_end(void **state)
-{
-    struct tinct_err err = { 0 };
-    float got[VALUES];
-    struct work w = { .device = open_one() };
-
-    (void)state;
-    if (!work_of(&w, MANY_NORMS, &err)) fail_msg("%s", err.text);
-    setenv("TINCT_VULKAN_WAIT", "0", 1);
-    bool ok = work_run(&w, got, &err);
-    unsetenv("TINCT_VULKAN_WAIT");
-    check_refused(ok, &err, TINCT_ERR_DEVICE, "did not answer within 0 seconds");
-    work_end(&w);
-    close_clean(w.device);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -528,9 +294,6 @@ int main(void)
         cmocka_unit_test(times_are_kept),
         cmocka_unit_test(too_many_rounds_are_refused),
         cmocka_unit_test(the_pipeline_cache_is_kept_and_checked),
-        cmocka_unit_test(every_call_may_fail),
-        cmocka_unit_test(a_lost_device_stays_lost),
-        cmocka_unit_test(a_wait_has_an_end),
     };
     return cmocka_run_group_tests(tests, temporary_make, temporary_remove);
 }

@@ -110,4 +110,28 @@ static inline void one_compare(const float *got, const double *want, size_t coun
         fail_msg("%s: off by %.3g of its norm %.3g", what, sqrt(error / size), sqrt(size));
 }
 
+static const double one_tolerance = 1e-6;    /* of the delta's norm: sums of fp32 products over ranks up to 7 keep 7 digits */
+static const struct lora_use one_whole = { .strength = 1 }, one_half = { .strength = 0.5f };
+
+/* The module's delta at strength 1 and 0.5 against want, which is at strength 1 and in proportion. */
+static inline void one_check_delta(struct one *one, const double *want, const float *w0, const char *what)
+{
+    const struct lora_target *t = &one->target;
+    size_t total = (size_t)t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
+    float *delta = malloc(total * sizeof *delta);
+    double *half = malloc(total * sizeof *half);
+    struct tinct_err err;
+    assert_true(lora_changes_weight(&one->module));
+    assert_int_equal(lora_needs_weight(&one->module), w0 != NULL);
+    if (!lora_delta(delta, &one->module, one_whole, w0, &err)) fail_msg("%s", err.text);
+    one_compare(delta, want, total, one_tolerance, what);
+    for (size_t i = 0; i < total; i++) half[i] = want[i] * 0.5;
+    assert_true(lora_delta(delta, &one->module, one_half, w0, &err));
+    one_compare(delta, half, total, one_tolerance, what);
+    assert_true(lora_delta(delta, &one->module, (struct lora_use) { 0 }, w0, &err));
+    for (size_t i = 0; i < total; i++) assert_true(delta[i] == 0);
+    free(delta);
+    free(half);
+}
+
 #endif

@@ -17,8 +17,8 @@
  *
  * A combination that this machine lacks is skipped with its reason. What a case takes here is given back after it,
  * also when it fails. Every tensor lies between guard bytes that read as NaN, so that what is read outside spoils the
- * result; a case fails when one of them was written, and when a validation layer spoke. TINCT_TEST_VULKAN names the Vulkan device (default: llvmpipe), TINCT_TEST_ONLY a part of
- * the names of cases to run. */
+ * result; a case fails when one of them was written, and when a validation layer spoke. TINCT_TEST_VULKAN names the
+ * Vulkan device (default: llvmpipe), TINCT_TEST_ONLY a part of the names of cases to run. */
 #ifndef TINCT_TESTS_OPTEST_H
 #define TINCT_TESTS_OPTEST_H
 
@@ -47,6 +47,9 @@ struct optest_case {
 int optest_main(const struct optest_case *cases, size_t count);
 
 /* ---- operands ----------------------------------------------------------- */
+
+/* Gives back what was taken; false if a guard was written. After every case this is done for it. */
+bool optest_give_back(struct optest *t);
 
 /* Gives back what was taken and opens the same device again with so many threads: nothing taken before is valid. The
  * random numbers begin anew. */

@@ -26,9 +26,13 @@ python=${TINCT_PARITY_PYTHON:-}
 if [ -z "$python" ]; then
     environment=${XDG_CACHE_HOME:-$HOME/.cache}/tinct/parity-$(sha256sum <"$folder/requirements.txt" | cut -c 1-12)
     log=$(mktemp)
+    mkdir -p "${environment%/*}"
+    exec 9>"$environment.lock"    # two scripts at a time: the second one waits until it is complete
+    flock 9
     [ -f "$environment/complete" ] || install "$environment" >"$log" 2>&1 ||
         skip "$(grep -i error "$log" | tail -n 1 | cut -c 1-200)"
     rm -f "$log"
+    exec 9>&-
     python=$environment/bin/python
 fi
 script=$1

@@ -9,7 +9,7 @@
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
-#if defined(TINCT_AMX)
+#if defined(TINCT_ISA_amx)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,26 +17,27 @@
 
 static const char *const names[CPU_ISAS] = { "generic", "avx2", "avx512", "bf16", "amx" };
 
-extern const struct cpu_kernel_table cpu_generic_table;
-#if defined(__x86_64__)
-extern const struct cpu_kernel_table cpu_avx2_table, cpu_avx512_table, cpu_bf16_table;
+extern const struct cpu_kernel_table cpu_generic_table, cpu_avx2_table, cpu_avx512_table, cpu_bf16_table, cpu_amx_table;
+
+/* NULL: not compiled (cmake/CpuKernels.cmake). */
+static const struct cpu_kernel_table *const tables[CPU_ISAS] = {
+    [CPU_GENERIC] = &cpu_generic_table,
+#if defined(TINCT_ISA_avx2)
+    [CPU_AVX2] = &cpu_avx2_table,
 #endif
-#if defined(TINCT_AMX)
-extern const struct cpu_kernel_table cpu_amx_table;
+#if defined(TINCT_ISA_avx512)
+    [CPU_AVX512] = &cpu_avx512_table,
 #endif
+#if defined(TINCT_ISA_bf16)
+    [CPU_BF16] = &cpu_bf16_table,
+#endif
+#if defined(TINCT_ISA_amx)
+    [CPU_AMX] = &cpu_amx_table,
+#endif
+};
 
 const struct cpu_kernel_table *cpu_isa_kernels(enum cpu_isa isa)
 {
-#if defined(__x86_64__)
-    static const struct cpu_kernel_table *const tables[CPU_ISAS] = {
-        &cpu_generic_table, &cpu_avx2_table, &cpu_avx512_table, &cpu_bf16_table,
-#if defined(TINCT_AMX)
-        &cpu_amx_table,
-#endif
-    };
-#else
-    static const struct cpu_kernel_table *const tables[CPU_ISAS] = { &cpu_generic_table };
-#endif
     return tables[isa];
 }
 
@@ -61,7 +62,7 @@ const char *cpu_isa_name(enum cpu_isa isa)
  * they make every thread's saved state 8 KiB larger. */
 static bool tiles_are_lent(void)
 {
-#if defined(TINCT_AMX)
+#if defined(TINCT_ISA_amx)
     enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
     unsigned a, b, c, d = 0;
 
@@ -74,6 +75,7 @@ static bool tiles_are_lent(void)
 
 bool cpu_isa_offered(enum cpu_isa isa)
 {
+    if (!tables[isa]) return false;
 #if defined(__x86_64__)
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -118,8 +120,8 @@ bool cpu_isa_choose(enum cpu_isa *isa, struct tinct_err *err)
     for (int i = 0; i < CPU_ISAS; i++) {
         if (strcmp(wanted, names[i])) continue;
         if (!cpu_isa_offered((enum cpu_isa)i))
-            return tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_CPU=%s: this processor does not offer it; its best is %s",
-                              wanted, names[*isa]);
+            return tinct_fail(err, TINCT_ERR_DEVICE, "TINCT_CPU=%s: this %s does not offer it; the best is %s", wanted,
+                              tables[i] ? "processor" : "build", names[*isa]);
         *isa = (enum cpu_isa)i;
         return true;
     }
